@@ -1,0 +1,1 @@
+"""Detectors: signals in, findings out. Pure: no I/O, no clock."""

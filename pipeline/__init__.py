@@ -1,0 +1,1 @@
+"""The pipeline: topics → decode → redact → audit → detect → respond, and the kill switch."""

@@ -1,0 +1,81 @@
+"""The finding: what a detector concluded about one key in one window."""
+
+import hashlib
+from typing import Literal
+
+import msgspec
+
+Severity = Literal["info", "warning", "critical"]
+FindingKind = Literal["statistical", "floor", "rule"]
+
+
+class Finding(msgspec.Struct, frozen=True, kw_only=True):
+    """A conclusion whose bytes depend on the events alone, never on when or in what order they arrived.
+
+    `facts` holds numbers and names that explain it (threshold, baseline, e-value as log10), all of
+    them functions of the window's events or of the configuration.
+    """
+
+    detector: str
+    kind: FindingKind
+    environment: str
+    agent_id: str
+    key: dict[str, str]
+    """What the detector adds to (environment, agent)."""
+    window_start_ms: int
+    window_end_ms: int
+    time_base: Literal["event", "append"]
+    config_hash: str
+    severity: Severity
+    summary: str
+    """One line in plain words, with the numbers and what is normal."""
+    facts: dict[str, float | int | str]
+    may_trip: bool
+    """False for what is late, not bound, sender-stamped or not certain enough to trip anything."""
+    runbook: str
+
+    @property
+    def finding_id(self) -> str:
+        """`fnd_` and 24 hex digits over (detector, key, window, configuration hash)."""
+        return "fnd_" + _digest(self._incident_fields() + [self.window_start_ms, self.config_hash])
+
+    @property
+    def incident_key(self) -> str:
+        """The dedup key: without window and configuration, so that tuning does not page again."""
+        return "inc_" + _digest(self._incident_fields())
+
+    def _incident_fields(self) -> list[object]:
+        return [self.detector, self.environment, self.agent_id, sorted(self.key.items())]
+
+
+class FindingRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A finding as a row of the `_findings` partition: the finding, and how it was delivered."""
+
+    kind: Literal["finding"] = "finding"
+    id: str
+    finding: Finding
+    incident_id: str
+    late: bool
+    found_at_ms: int
+    evidence: dict[str, object]
+    """Sample traces, sessions and row identities, the SQL to look further, the switch state."""
+
+
+class IncidentRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A change of an incident as a row of the `_findings` partition."""
+
+    kind: Literal["incident"] = "incident"
+    id: str
+    incident_id: str
+    incident_key: str
+    environment: str
+    agent_id: str
+    severity: Severity
+    status: Literal["open", "acknowledged", "resolved"]
+    at_ms: int
+    by: str
+    reason: str
+
+
+def _digest(fields: list[object]) -> str:
+    return hashlib.sha256(msgspec.json.encode(fields)).hexdigest()[:24]
