@@ -67,6 +67,10 @@ class Consumer(Protocol):
 
     def resume(self, partitions: Sequence[int]) -> None: ...
 
+    def seek(self, partition: int, offset: int) -> None:
+        """Go on reading a partition of ours at `offset`."""
+        ...
+
     async def bounds(self, partitions: Sequence[int]) -> dict[int, Bounds]: ...
 
     async def commit(self, ends: Mapping[int, int]) -> None:

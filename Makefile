@@ -1,0 +1,59 @@
+# Every command of the project. `make` alone lists them.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/pip install --quiet --disable-pip-version-check --require-hashes
+
+.DEFAULT_GOAL := help
+.PHONY: help setup setup-dev demo test check lint format kafka lock schemas clean
+
+help:  ## List the commands
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+$(VENV)/.base:
+	@command -v $(PYTHON) >/dev/null || { echo "Python 3.11 or newer is needed: set PYTHON=/path/to/python3" >&2; exit 2; }
+	@test -d $(VENV) || $(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/.setup: $(VENV)/.base requirements.lock pyproject.toml
+	@echo "Installing auditfuse's pinned dependencies into $(VENV) (about 900 MB; a minute or two) ..."
+	@$(PIP) -r requirements.lock
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable . 
+	@touch $@
+
+$(VENV)/.setup-dev: $(VENV)/.setup requirements-dev.lock
+	@echo "Installing the pinned development tools into $(VENV) ..."
+	@$(PIP) -r requirements-dev.lock
+	@touch $@
+
+setup: $(VENV)/.setup  ## Create .venv with the pinned dependencies
+
+setup-dev: $(VENV)/.setup-dev  ## The same, with the tools for tests and checks
+
+demo: setup  ## The main job in under a minute, told as a story
+	@$(BIN)/auditfuse demo
+
+test: setup-dev  ## Every test, those on a real Kafka broker included
+	@$(BIN)/pytest
+
+lint: setup-dev  ## Format, lint, types and import contracts
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/pyright
+	@$(BIN)/lint-imports
+
+format: setup-dev  ## Put the code into the project's format
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+check: lint test  ## Everything that must be green before a commit
+
+kafka: setup-dev  ## A real Apache Kafka on loopback (Docker, else Java 17 and Maven)
+	@$(BIN)/python scripts/kafka/broker.py
+
+lock:  ## Make the lock files anew from pyproject.toml (needs uv)
+	uv pip compile --quiet --python-version 3.11 --generate-hashes --no-annotate --no-header --extra build pyproject.toml -o requirements.lock
+	uv pip compile --quiet --python-version 3.11 --generate-hashes --no-annotate --no-header --extra build --extra dev --extra broker-fallback pyproject.toml -o requirements-dev.lock
+
+clean:  ## Remove what the commands made, but not .venv
+	rm -rf build .pytest_cache .ruff_cache .hypothesis auditfuse-demo

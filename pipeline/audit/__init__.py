@@ -1,0 +1,1 @@
+"""The audit store: row chain, segments, partition logs, and what is built on them."""

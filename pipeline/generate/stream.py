@@ -1,0 +1,92 @@
+"""The stream: a fleet's events in time order, and the faults that were planted in it."""
+
+import heapq
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from pipeline.generate.agents import (
+    ERROR_TYPES,
+    READ_TOOLS,
+    REFUSED_TOOL,
+    TOOLS,
+    WRITE_TOOL,
+    Agent,
+    Session,
+    Tool,
+)
+from pipeline.generate.faults import Fault
+from schemas.event import Event
+
+CALLS_PER_SESSION = 12
+MAX_FAULT_SHARE = 0.9
+
+
+@dataclass(frozen=True)
+class StreamConfig:
+    """What to generate. Equal configurations give equal streams, byte for byte."""
+
+    seed: int = 0
+    agents: Sequence[Agent] = field(default_factory=lambda: fleet(3, 30.0))
+    start_ms: int = 1_790_000_000_000
+    length_s: float = 600.0
+    faults: Sequence[Fault] = ()
+
+
+def fleet(size: int, calls_per_minute: float, environment: str = "prod") -> tuple[Agent, ...]:
+    """`size` agents named agent-001, agent-002, … of one rate."""
+    return tuple(Agent(f"agent-{n:03d}", environment, calls_per_minute) for n in range(1, size + 1))
+
+
+def generate(config: StreamConfig) -> Iterator[Event]:
+    """The fleet's events in order of their start, as they would be sent."""
+    return heapq.merge(
+        *(_agent_events(config, agent) for agent in config.agents), key=lambda event: event.start_time_unix_nano
+    )
+
+
+def _agent_events(config: StreamConfig, agent: Agent) -> Iterator[Event]:
+    """One agent's calls: Poisson arrivals whose rate and mix its faults change."""
+    source = random.Random(f"{config.seed}/{agent.agent_id}")  # noqa: S311 (a simulation)
+    faults = [fault for fault in config.faults if fault.agent_id == agent.agent_id]
+    seconds = 0.0
+    session = Session(source, agent)
+    calls = 0
+    ceiling = max([1.0, *(fault.factor for fault in faults if fault.kind == "write_burst")])
+    while True:
+        # Thinning: arrivals at the highest rate, kept with the share that the moment's rate has of it.
+        seconds += source.expovariate(agent.calls_per_minute / 60 * ceiling)
+        if seconds >= config.length_s:
+            return
+        active = _active(faults, seconds)
+        if "silence" in active or source.random() >= active.get("write_burst", 1.0) / ceiling:
+            continue
+        if calls >= CALLS_PER_SESSION:
+            session, calls = Session(source, agent), 0
+        calls += 1
+        yield _one_call(source, session, config.start_ms + int(seconds * 1000), active)
+
+
+def _active(faults: Sequence[Fault], seconds: float) -> dict[str, float]:
+    return {fault.kind: fault.factor for fault in faults if fault.active(seconds)}
+
+
+def _one_call(source: random.Random, session: Session, at_ms: int, active: dict[str, float]) -> Event:
+    agent = session.agent
+    denied = min(MAX_FAULT_SHARE, agent.denied_share * 100 * active["auth_failure"]) if "auth_failure" in active else 0
+    errors = min(MAX_FAULT_SHARE, agent.error_share * active.get("error_spike", 1.0))
+    draw = source.random()
+    if draw < denied:
+        return session.call(source, at_ms, REFUSED_TOOL, error_type="PermissionDenied", http_status=403)
+    tool = _pick_tool(source, burst="write_burst" in active)
+    if source.random() < errors:
+        return session.call(source, at_ms, tool, error_type=source.choice(ERROR_TYPES), http_status=500)
+    return session.call(source, at_ms, tool)
+
+
+def _pick_tool(source: random.Random, *, burst: bool) -> Tool:
+    if burst and source.random() < MAX_FAULT_SHARE:
+        return WRITE_TOOL
+    if source.random() < 0.5:
+        return source.choice(READ_TOOLS)
+    return source.choices(TOOLS, [tool.weight for tool in TOOLS])[0]

@@ -1,0 +1,44 @@
+"""Structured logs: JSON lines, or a console format for people. Never with message content."""
+
+import logging
+import sys
+from typing import Literal
+
+import structlog
+from pydantic import BaseModel, ConfigDict
+
+
+class LogConfig(BaseModel):
+    """How auditfuse logs, always to standard error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: Literal["auto", "json", "console"] = "auto"
+    """auto: console on a terminal, JSON lines elsewhere."""
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    """The least severe level that is written."""
+
+
+LIBRARIES = ("aiokafka", "apprise", "uvicorn", "presidio-analyzer", "presidio-anonymizer", "openfeature")
+
+
+def configure_logs(config: LogConfig) -> None:
+    """Set up logging of this process. Libraries speak at warning and above only: their lower levels
+    may hold addresses or content."""
+    level = logging.getLevelNamesMapping()[config.level.upper()]
+    console = config.format == "console" or (config.format == "auto" and sys.stderr.isatty())
+    renderer = structlog.dev.ConsoleRenderer() if console else structlog.processors.JSONRenderer()
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
+    for name in LIBRARIES:
+        logging.getLogger(name).setLevel(logging.ERROR)

@@ -1,0 +1,238 @@
+"""One claimed partition: its messages are prepared and sealed in order, within bounded memory.
+
+    feed → chunks → prepare (pool, a few under way) → rows → seal (thread) → published
+
+Only `seal` makes anything durable; what was not sealed when the process dies is read again.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+
+import structlog
+from pydantic import BaseModel, ConfigDict
+
+from pipeline import metrics
+from pipeline.audit.writer import PartitionWriter
+from pipeline.clock import NowMs
+from pipeline.errors import Fenced, StoreError
+from pipeline.prepare import Batch
+from pipeline.topics.base import Message
+from schemas.log_entry import SegmentRef
+from schemas.record import Row
+
+log = structlog.get_logger()
+
+CHUNKS_UNDER_WAY = 3
+
+
+class WorkerConfig(BaseModel):
+    """How much is taken in at once, and when rows are sealed."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    seal_interval_ms: int = 1_000
+    """Seal what there is this long after its first row."""
+    seal_rows: int = 16_000
+    """Seal when this many rows wait."""
+    seal_bytes: int = 64 * 1024 * 1024
+    """Seal when the waiting rows' records have this many bytes."""
+    chunk_bytes: int = 128 * 1024
+    """Messages are prepared in chunks of at most about this many bytes …"""
+    chunk_messages: int = 256
+    """… and at most this many messages."""
+    queue_bytes: int = 32 * 1024 * 1024
+    """A partition with this many bytes of messages not yet sealed is paused until half are."""
+    poll_messages: int = 1_000
+    """How many messages one poll of a topic may bring."""
+    idle_interval_ms: int = 15_000
+    """First interval of the idle entries of a partition that has nothing more to read; it doubles …"""
+    idle_interval_max_ms: int = 300_000
+    """… up to this one."""
+    drain_timeout_s: float = 20.0
+    """How long a stop or a revoked partition may take to seal what it has."""
+    retry_interval_s: float = 1.0
+    """Pause before a seal that failed (a full disk, say) is tried again."""
+
+
+Prepare = Callable[[Batch], Awaitable[list[Row]]]
+OnSealed = Callable[[str, int, SegmentRef, Sequence[Row]], None]
+
+
+class Partition:
+    """The messages of one partition on their way into the store."""
+
+    def __init__(
+        self,
+        writer: PartitionWriter,
+        source: str,
+        *,
+        prepare: Prepare,
+        on_sealed: OnSealed,
+        config: WorkerConfig,
+        now_ms: NowMs,
+    ) -> None:
+        self.writer = writer
+        self.source = source
+        self._prepare = prepare
+        self._on_sealed = on_sealed
+        self._config = config
+        self._now_ms = now_ms
+        self._chunks: asyncio.Queue[list[Message]] = asyncio.Queue()
+        self._prepared: asyncio.Queue[tuple[list[Message], asyncio.Task[list[Row]]]] = asyncio.Queue(
+            CHUNKS_UNDER_WAY
+        )
+        self._rows: list[Row] = []
+        self._row_bytes = 0
+        self._held_bytes = 0
+        self._buffered_bytes = 0
+        self._next_end = writer.end
+        self._first_row_at: float | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        self._flush = asyncio.Event()
+        self._drained = asyncio.Event()
+        self.failure: BaseException | None = None
+
+    @property
+    def sealed_end(self) -> int:
+        """Everything below this offset is in the store."""
+        return self.writer.end
+
+    @property
+    def held_bytes(self) -> int:
+        """Bytes of the messages that were fed and are not sealed yet."""
+        return self._held_bytes
+
+    @property
+    def is_empty(self) -> bool:
+        """Nothing waits to be prepared or sealed."""
+        return self._held_bytes == 0 and not self._rows
+
+    def start(self) -> None:
+        """Begin to prepare and seal."""
+        self._tasks = [asyncio.create_task(self._guard(self._submit())), asyncio.create_task(self._guard(self._seal_all()))]
+
+    def feed(self, messages: Sequence[Message]) -> None:
+        """Take over messages in offset order."""
+        chunk: list[Message] = []
+        size = 0
+        for message in messages:
+            chunk.append(message)
+            size += _size(message)
+            if size >= self._config.chunk_bytes or len(chunk) >= self._config.chunk_messages:
+                self._enqueue(chunk, size)
+                chunk, size = [], 0
+        if chunk:
+            self._enqueue(chunk, size)
+
+    async def finish(self, timeout_s: float) -> bool:
+        """Seal what was fed, then stop. Returns False where the time ran out: the rest is read again."""
+        self._flush.set()
+        try:
+            async with asyncio.timeout(timeout_s):
+                while not self.is_empty and self.failure is None:
+                    self._drained.clear()
+                    await self._drained.wait()
+        except TimeoutError:
+            pass
+        await self.abandon()
+        return self.is_empty
+
+    async def abandon(self) -> None:
+        """Stop at once; what was not sealed is read again by whoever claims the partition next."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        while not self._prepared.empty():
+            self._prepared.get_nowait()[1].cancel()
+
+    def _enqueue(self, chunk: list[Message], size: int) -> None:
+        self._held_bytes += size
+        self._chunks.put_nowait(chunk)
+
+    async def _guard(self, work: Awaitable[None]) -> None:
+        try:
+            await work
+        except Exception as error:  # noqa: BLE001 (kept, and raised by the worker's loop)
+            self.failure = error
+            self._drained.set()
+
+    async def _submit(self) -> None:
+        while True:
+            chunk = await self._chunks.get()
+            batch = Batch(
+                topic_id=self.writer.topic_id,
+                partition=self.writer.partition,
+                source=self.source,
+                messages=chunk,
+                ingest_time_ms=self._now_ms(),
+            )
+            await self._prepared.put((chunk, asyncio.ensure_future(self._prepare(batch))))
+
+    async def _seal_all(self) -> None:
+        while True:
+            ready = await self._next_prepared()
+            if ready is not None:
+                chunk, rows = ready
+                self._buffer(chunk, rows)
+            if self._rows and self._seal_is_due():
+                await self._seal()
+
+    async def _next_prepared(self) -> tuple[list[Message], list[Row]] | None:
+        """The next prepared chunk, or None when it is time to seal before one is ready."""
+        try:
+            async with asyncio.timeout(self._wait_s()):
+                chunk, task = await self._prepared.get()
+        except TimeoutError:
+            return None
+        return chunk, await task
+
+    def _wait_s(self) -> float | None:
+        if self._flush.is_set():
+            return 0.05
+        if self._first_row_at is None:
+            return 0.5
+        return max(0.0, self._first_row_at + self._config.seal_interval_ms / 1000 - time.monotonic())
+
+    def _buffer(self, chunk: list[Message], rows: list[Row]) -> None:
+        if self._first_row_at is None:
+            self._first_row_at = time.monotonic()
+        self._rows += rows
+        self._row_bytes += sum(len(row.meta) + len(row.payload) for row in rows)
+        self._next_end = chunk[-1].offset + 1
+        self._buffered_bytes += sum(map(_size, chunk))
+
+    def _seal_is_due(self) -> bool:
+        config = self._config
+        due_at = (self._first_row_at or 0.0) + config.seal_interval_ms / 1000
+        return (
+            len(self._rows) >= config.seal_rows
+            or self._row_bytes >= config.seal_bytes
+            or time.monotonic() >= due_at
+            or (self._flush.is_set() and self._chunks.empty() and self._prepared.empty())
+        )
+
+    async def _seal(self) -> None:
+        """Publish the waiting rows. A store that cannot take them is tried until it can."""
+        started = time.monotonic()
+        while True:
+            try:
+                reference = await asyncio.to_thread(self.writer.seal, self._rows, self._next_end)
+                break
+            except Fenced:
+                raise
+            except (StoreError, OSError) as error:
+                metrics.SEAL_FAILURES.inc()
+                log.error("seal failed, will be tried again", partition=self.writer.partition, error=type(error).__name__)
+                await asyncio.sleep(self._config.retry_interval_s)
+        metrics.SEAL_SECONDS.observe(time.monotonic() - started)
+        rows, self._rows = self._rows, []
+        self._held_bytes -= self._buffered_bytes
+        self._row_bytes = self._buffered_bytes = 0
+        self._first_row_at = None
+        self._on_sealed(self.writer.topic_id, self.writer.partition, reference, rows)
+        self._drained.set()
+
+
+def _size(message: Message) -> int:
+    return len(message.value or b"") + 64

@@ -1,0 +1,81 @@
+"""The pool that prepares batches in spawned processes, results in the order asked for."""
+
+import asyncio
+import functools
+import multiprocessing
+import os
+import threading
+from collections.abc import Callable
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.connection import wait
+
+from pipeline.prepare import Batch, Preparation
+from schemas.record import Row
+
+_preparation: Preparation | None = None
+
+
+class PreparePool:
+    """Runs a `Preparation` in `processes` spawned processes; with 0, in one thread of this process."""
+
+    def __init__(self, build: Callable[[], Preparation], processes: int) -> None:
+        self._build = build
+        self._processes = processes
+        self._executor = self._start()
+
+    def _start(self) -> Executor:
+        if self._processes == 0:
+            return ThreadPoolExecutor(1, "prepare", initializer=_initialize, initargs=(self._build, False))
+        return ProcessPoolExecutor(
+            self._processes,
+            mp_context=multiprocessing.get_context("spawn"),
+            initializer=_initialize,
+            initargs=(self._build, True),
+        )
+
+    async def warm_up(self) -> None:
+        """Wait until every process has loaded its models."""
+        loop = asyncio.get_running_loop()
+        ready = [loop.run_in_executor(self._executor, _ready) for _ in range(max(1, self._processes))]
+        await asyncio.gather(*ready)
+
+    async def prepare(self, batch: Batch) -> list[Row]:
+        """The rows of a batch. A process that dies is replaced and the batch tried once more."""
+        loop = asyncio.get_running_loop()
+        executor = self._executor
+        run = functools.partial(_prepare, batch)
+        try:
+            return await loop.run_in_executor(executor, run)
+        except BrokenProcessPool:
+            if executor is self._executor:
+                self._executor = self._start()
+            return await loop.run_in_executor(self._executor, run)
+
+    def close(self) -> None:
+        """End the processes; batches under way are given up."""
+        self._executor.shutdown(wait=False, cancel_futures=True)
+
+
+def _initialize(build: Callable[[], Preparation], in_child: bool) -> None:
+    global _preparation  # noqa: PLW0603 (one engine a process)
+    if in_child:
+        threading.Thread(target=_exit_with_parent, daemon=True).start()
+    _preparation = build()
+
+
+def _exit_with_parent() -> None:
+    """A killed parent sends nothing: without this its children would wait for work for ever."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        os._exit(0)
+
+
+def _ready() -> bool:
+    return _preparation is not None
+
+
+def _prepare(batch: Batch) -> list[Row]:
+    assert _preparation is not None  # noqa: S101 (the initializer ran)
+    return _preparation(batch)

@@ -1,0 +1,1 @@
+"""From findings to people: incidents, the outbox, pages."""

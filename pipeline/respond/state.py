@@ -1,0 +1,248 @@
+"""The state database: consumed ends, findings, incidents and the outbox change in one transaction.
+
+Every public method is one transaction, tried again while the database is locked or away.
+"""
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Protocol, TypeVar
+
+import msgspec
+from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError
+
+from pipeline.errors import AuditfuseError, StoreError
+from pipeline.respond import incidents as grouping
+from pipeline.respond import tables
+from pipeline.respond.config import RespondConfig, StateConfig
+from pipeline.respond.incidents import PAGED, SEVERITY_RANK, Change, Episode
+from schemas.finding import Finding, FindingRow, IncidentRow
+from schemas.incident import Incident
+
+__all__ = ["Consumed", "ConsumedElsewhere", "StateConfig", "StateDatabase", "StateUnavailable"]
+
+_T = TypeVar("_T")
+_CHUNK = 500
+"""Values in one IN list: SQLite and PostgreSQL both take many more, planners like fewer."""
+Ends = Mapping[tuple[str, int], tuple[int, int]]
+
+
+class FoundFinding(Protocol):
+    """A finding as the detect stage hands it over."""
+
+    @property
+    def finding(self) -> Finding: ...
+    @property
+    def late(self) -> bool: ...
+    @property
+    def evidence(self) -> Mapping[str, object]: ...
+
+
+class StateUnavailable(AuditfuseError):
+    """The state database is locked or away. Nothing was changed; try again."""
+
+
+class ConsumedElsewhere(StoreError):
+    """Another process has consumed these rows. Nothing was changed: load the ends again, or stop."""
+
+
+class Consumed(msgspec.Struct, frozen=True, kw_only=True):
+    """What one consumption did."""
+
+    findings: list[FindingRow]
+    """The findings that were not known before."""
+    opened: list[str]
+    """Incidents that were opened or reopened."""
+    pages: int
+    """Messages put into the outbox, one a page and target."""
+
+
+class IncidentDetail(msgspec.Struct, frozen=True, kw_only=True):
+    """An incident with what a person looks at."""
+
+    incident: Incident
+    lead: FindingRow
+    trip: str | None
+    pages: list[dict[str, Any]]
+    """One a page and target: page_id, target, state, attempts, last_error, next_attempt_at_ms, …"""
+
+
+class StateDatabase:
+    """Reads and changes the state. Safe to share between threads; blocking, so keep it off the loop."""
+
+    def __init__(self, config: StateConfig, respond: RespondConfig | None = None) -> None:
+        self._config = config
+        self._respond = respond or RespondConfig()
+        self._engine = tables.open_engine(config)
+
+    def create_schema(self) -> None:
+        """Make the tables where there are none. Raises StateUnavailable for a newer or older schema."""
+
+        def create(connection: Connection) -> None:
+            tables.metadata.create_all(connection)
+            version = connection.scalar(select(tables.schema_version.c.version))
+            if version is None:
+                connection.execute(insert(tables.schema_version).values(version=tables.SCHEMA_VERSION))
+            elif version != tables.SCHEMA_VERSION:
+                raise StoreError(
+                    f"the state database has schema {version}, this auditfuse needs {tables.SCHEMA_VERSION}; "
+                    "run the version that wrote it"
+                )
+
+        self.write(create)
+
+    def close(self) -> None:
+        """Give back the connections."""
+        self._engine.dispose()
+
+    def sealed_ends(self) -> dict[tuple[str, int], int]:
+        """For each (topic id, partition): the sealed end up to which findings were drawn."""
+        table = tables.consumed
+        rows = self.read(lambda connection: connection.execute(select(table)).all())
+        return {(row.topic_id, row.partition): row.sealed_end for row in rows}
+
+    def consume(
+        self,
+        found: Sequence[FoundFinding],
+        ends: Ends,
+        now_ms: int,
+        trips: Mapping[str, str] | None = None,
+    ) -> Consumed:
+        """Take what was found in the rows from each old to each new sealed end, all or nothing.
+
+        `ends` maps (topic id, partition) to (old end, new end); `trips` maps finding ids to what was
+        done about them (`tripped…`, `shadow`, `not tripped: why`). Findings that are known already
+        are left out. Raises ConsumedElsewhere where an old end is not the one stored.
+        """
+
+        def transaction(connection: Connection) -> Consumed:
+            for (topic_id, partition), (old, new) in sorted(ends.items()):
+                _advance(connection, topic_id, partition, old, new)
+            return self._take(connection, found, now_ms, trips or {})
+
+        return self.write(transaction)
+
+    def acknowledge(self, incident_id: str, by: str, reason: str, now_ms: int) -> Incident:
+        """A person takes it on. Raises StoreError for an unknown incident."""
+        return self._change(incident_id, lambda now: grouping.acknowledge(now, by, reason, now_ms))
+
+    def resolve(self, incident_id: str, by: str, reason: str, now_ms: int) -> Incident:
+        """It is over. Raises StoreError for an unknown incident."""
+        return self._change(incident_id, lambda now: grouping.resolve(now, by, reason, now_ms))
+
+    def resolve_quiet(self, now_ms: int, detector_now_ms: int | None = None) -> list[str]:
+        """Resolve the incidents that have been quiet for long enough; returns their ids.
+
+        Quiet is counted in the detectors' time (`detector_now_ms`, their watermark): while
+        detection stands still nothing recovers. It defaults to the wall clock.
+        """
+        quiet_ms = int(self._respond.quiet_resolves_after_s * 1000)
+        limit_ms = (now_ms if detector_now_ms is None else detector_now_ms) - quiet_ms
+        reason = f"no finding for {quiet_ms // 60_000} minutes"
+
+        def transaction(connection: Connection) -> list[str]:
+            table = tables.incidents
+            quiet = (table.c.status != "resolved") & (table.c.last_window_end_ms < limit_ms)
+            resolved: list[str] = []
+            for row in connection.execute(select(table.c.episode).where(quiet).with_for_update()):
+                change = grouping.resolve(_episode(row.episode), grouping.BY_RECOVERY, reason, now_ms)
+                if change is not None:
+                    _store_change(connection, change)
+                    resolved.append(change.episode.incident.incident_id)
+            return resolved
+
+        return self.write(transaction)
+
+    def incidents(self, include_resolved: bool = False, limit: int = 1_000) -> list[Incident]:
+        """Incidents, the latest first."""
+        table = tables.incidents
+        query = select(table.c.episode).order_by(table.c.opened_at_ms.desc(), table.c.incident_id).limit(limit)
+        if not include_resolved:
+            query = query.where(table.c.status != "resolved")
+        rows = self.read(lambda connection: connection.execute(query).all())
+        return [_episode(row.episode).incident for row in rows]
+
+    def incident(self, incident_id: str) -> IncidentDetail:
+        """One incident with its lead finding and its pages. Raises StoreError where there is none."""
+        table, pages = tables.incidents, tables.pages
+
+        def look(connection: Connection) -> IncidentDetail:
+            row = connection.execute(select(table).where(table.c.incident_id == incident_id)).first()
+            if row is None:
+                raise _unknown(incident_id)
+            of_incident = select(pages).where(pages.c.incident_id == incident_id).order_by(pages.c.seq)
+            told = [dict(page._mapping) for page in connection.execute(of_incident)]
+            for page in told:
+                del page["body"]
+            lead = msgspec.json.decode(row.lead, type=FindingRow)
+            return IncidentDetail(incident=_episode(row.episode).incident, lead=lead, trip=row.trip, pages=told)
+
+        return self.read(look)
+
+    def undelivered(self) -> dict[str, int]:
+        """For each incident: how many of its messages no target has taken yet."""
+        table = tables.pages
+        query = (
+            select(table.c.incident_id, func.count())
+            .where((table.c.state == "pending") & table.c.incident_id.is_not(None))
+            .group_by(table.c.incident_id)
+        )
+        rows = self.read(lambda connection: connection.execute(query).all())
+        return {row[0]: row[1] for row in rows}
+
+    def read(self, transaction: Callable[[Connection], _T]) -> _T:
+        """Run a transaction that only reads."""
+        return self._attempt(transaction, read_only=True)
+
+    def write(self, transaction: Callable[[Connection], _T]) -> _T:
+        """Run a transaction that may be run again as a whole."""
+        return self._attempt(transaction, read_only=False)
+
+    def _attempt(self, transaction: Callable[[Connection], _T], *, read_only: bool) -> _T:
+        deadline_s = time.monotonic() + self._config.retry_for_ms / 1000
+        pause_s = 0.02
+        while True:
+            try:
+                with self._engine.connect().execution_options(**{tables.READ_ONLY: read_only}) as connection:
+                    with connection.begin():
+                        return transaction(connection)
+            except (OperationalError, InterfaceError) as error:
+                if time.monotonic() + pause_s > deadline_s:
+                    raise _unavailable(error) from None
+            time.sleep(pause_s)
+            pause_s = min(pause_s * 2, 1.0)
+
+    def _take(
+        self, connection: Connection, found: Sequence[FoundFinding], now_ms: int, trips: Mapping[str, str]
+    ) -> Consumed:
+        fresh = _unknown_of(connection, found)
+        current = _latest_episodes(connection, {item.finding.incident_key for item in fresh.values()})
+        new_keys = {episode.incident.incident_id for episode in current.values()}
+        leads: dict[str, FindingRow] = {}
+        tripped: dict[str, str] = {}
+        rows: list[FindingRow] = []
+        changes: list[Change] = []
+        append_rows: list[FindingRow | IncidentRow] = []
+        for finding_id, item in fresh.items():
+            finding = item.finding
+            change = grouping.fold(current.get(finding.incident_key), finding, now_ms, self._respond)
+            current[finding.incident_key] = change.episode
+            incident_id = change.episode.incident.incident_id
+            row = FindingRow(
+                id=finding_id,
+                finding=finding,
+                incident_id=incident_id,
+                late=item.late,
+                found_at_ms=now_ms,
+                evidence=dict(item.evidence),
+            )
+            rows.append(row)
+            append_rows.append(row)
+            if change.row is not None:
+                append_rows.append(change.row)
+            if change.kind in PAGED:
+                leads[incident_id] = row
+                changes.append(change)
+            if finding_id in trips:
+                tripped[incident_id] = trips[finding_id]
+        raise NotImplementedError

@@ -1,0 +1,239 @@
+"""The worker: reads one input topic, and hands each partition's messages to its `Partition`.
+
+The store decides what has been read: on assignment a partition is claimed in its log and read from its
+sealed end; offsets are committed to the broker for lag displays only.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+
+import structlog
+
+from pipeline import metrics
+from pipeline.audit.writer import PartitionWriter
+from pipeline.clock import NowMs
+from pipeline.errors import Fenced
+from pipeline.partition import OnSealed, Partition, Prepare, WorkerConfig
+from pipeline.topics.base import Bounds, Consumer, OffsetOutOfRange
+
+log = structlog.get_logger()
+
+HOUSEKEEPING_INTERVAL_S = 1.0
+POLL_TIMEOUT_S = 0.2
+IDLE_MARGIN_MS = 2_000
+"""Clocks of broker and worker may differ by this much before an idle entry says too much."""
+
+Claim = Callable[[str, int], PartitionWriter]
+
+
+class Worker:
+    """Consumes one topic until stopped."""
+
+    def __init__(
+        self,
+        consumer: Consumer,
+        source: str,
+        *,
+        claim: Claim,
+        prepare: Prepare,
+        on_sealed: OnSealed,
+        config: WorkerConfig,
+        now_ms: NowMs,
+    ) -> None:
+        self._consumer = consumer
+        self._source = source
+        self._claim = claim
+        self._prepare = prepare
+        self._on_sealed = on_sealed
+        self._config = config
+        self._now_ms = now_ms
+        self._partitions: dict[int, Partition] = {}
+        self._paused: set[int] = set()
+        self._halted: set[int] = set()
+        self._bounds: dict[int, Bounds] = {}
+        self._idle: dict[int, tuple[float, float]] = {}
+        self._committed: dict[int, int] = {}
+        self._stop = asyncio.Event()
+        self.is_ready = False
+
+    @property
+    def halted(self) -> dict[int, str]:
+        """Partitions that wait for a person's decision, with the reason."""
+        return {p: self._partitions[p].writer.halted or "" for p in self._halted if p in self._partitions}
+
+    @property
+    def is_caught_up(self) -> bool:
+        """Every partition of ours is sealed up to the high watermark seen last."""
+        return bool(self._bounds) and all(
+            partition in self._partitions and self._partitions[partition].sealed_end >= bounds.high_watermark
+            for partition, bounds in self._bounds.items()
+        )
+
+    def stop(self) -> None:
+        """Ask `run` to seal what it has and return."""
+        self._stop.set()
+
+    async def run(self) -> None:
+        """Consume until `stop`. Raises what must end the process."""
+        await self._consumer.start(self._on_assigned, self._on_revoked)
+        self.is_ready = True
+        housekeeping_at = 0.0
+        try:
+            while not self._stop.is_set():
+                await self._poll()
+                if time.monotonic() >= housekeeping_at:
+                    await self._housekeep()
+                    housekeeping_at = time.monotonic() + HOUSEKEEPING_INTERVAL_S
+        finally:
+            self.is_ready = False
+            await self._on_revoked(list(self._partitions))
+            await self._consumer.stop()
+
+    async def _poll(self) -> None:
+        try:
+            batches = await self._consumer.poll(POLL_TIMEOUT_S, self._config.poll_messages)
+        except OffsetOutOfRange as missing:
+            await self._on_out_of_range(missing)
+            return
+        for number, messages in batches.items():
+            partition = self._partitions.get(number)
+            if partition is None:
+                continue
+            partition.feed(messages)
+            metrics.MESSAGES_READ.labels(self._source).inc(len(messages))
+            self._idle.pop(number, None)
+        self._apply_backpressure()
+
+    def _apply_backpressure(self) -> None:
+        limit = self._config.queue_bytes
+        held = {number: partition.held_bytes for number, partition in self._partitions.items()}
+        full = [n for n, size in held.items() if size >= limit and n not in self._paused]
+        roomy = [n for n in self._paused - self._halted if held.get(n, 0) <= limit // 2]
+        if full:
+            self._consumer.pause(full)
+            self._paused.update(full)
+        if roomy:
+            self._consumer.resume(roomy)
+            self._paused.difference_update(roomy)
+
+    def _on_assigned(self, numbers: Sequence[int]) -> dict[int, int]:
+        """Claim, then read on from the sealed end. Runs without awaiting: see `OnAssigned`."""
+        starts: dict[int, int] = {}
+        for number in numbers:
+            writer = self._claim(self._consumer.topic_id, number)
+            partition = Partition(
+                writer,
+                self._source,
+                prepare=self._prepare,
+                on_sealed=self._on_sealed,
+                config=self._config,
+                now_ms=self._now_ms,
+            )
+            self._partitions[number] = partition
+            partition.start()
+            starts[number] = writer.end
+            if writer.halted:
+                self._halted.add(number)
+        if self._halted:
+            self._consumer.pause(sorted(self._halted))
+            self._paused |= self._halted
+        return starts
+
+    async def _on_revoked(self, numbers: Sequence[int]) -> None:
+        leaving = [self._partitions.pop(number) for number in numbers if number in self._partitions]
+        await asyncio.gather(*(partition.finish(self._config.drain_timeout_s) for partition in leaving))
+        await self._commit(leaving)
+        for number in numbers:
+            for kept in (self._paused, self._halted):
+                kept.discard(number)
+            for known in (self._bounds, self._idle, self._committed):
+                known.pop(number, None)
+
+    async def _commit(self, partitions: Sequence[Partition]) -> None:
+        ends = {
+            partition.writer.partition: partition.sealed_end
+            for partition in partitions
+            if self._committed.get(partition.writer.partition) != partition.sealed_end
+        }
+        if not ends:
+            return
+        try:
+            await self._consumer.commit(ends)
+        except Exception as error:  # noqa: BLE001 (for lag displays only: the store has the truth)
+            log.warning("commit failed", source=self._source, error=type(error).__name__)
+        else:
+            self._committed.update(ends)
+
+    async def _housekeep(self) -> None:
+        self._raise_failures()
+        owned = list(self._partitions)
+        if not owned:
+            return
+        self._bounds = await self._consumer.bounds(owned)
+        await self._commit(list(self._partitions.values()))
+        for number, partition in list(self._partitions.items()):
+            bounds = self._bounds.get(number)
+            if bounds is None:
+                continue
+            metrics.LAG_MESSAGES.labels(self._source, str(number)).set(
+                max(0, bounds.high_watermark - partition.sealed_end)
+            )
+            if number in self._halted:
+                await self._resume_if_decided(number, partition)
+            elif partition.is_empty and partition.sealed_end == bounds.high_watermark:
+                await self._note_idle(number, partition)
+
+    def _raise_failures(self) -> None:
+        for number, partition in list(self._partitions.items()):
+            if isinstance(partition.failure, Fenced):
+                log.error("fenced: another writer has claimed the partition", source=self._source, partition=number)
+                self._consumer.pause([number])
+                self._paused.add(number)
+                self._halted.discard(number)
+                del self._partitions[number]
+            elif partition.failure is not None:
+                raise partition.failure
+
+    async def _note_idle(self, number: int, partition: Partition) -> None:
+        """Seal idle entries at growing intervals, so that a quiet partition holds nobody's watermark back."""
+        now = time.monotonic()
+        first = self._config.idle_interval_ms / 1000
+        due, interval = self._idle.get(number, (now + first, first))
+        if now < due:
+            self._idle[number] = (due, interval)
+            return
+        idle_until_ms = self._now_ms() - IDLE_MARGIN_MS
+        await asyncio.to_thread(partition.writer.idle, partition.sealed_end, idle_until_ms)
+        longer = min(2 * interval, self._config.idle_interval_max_ms / 1000)
+        self._idle[number] = (now + longer, longer)
+
+    async def _on_out_of_range(self, missing: OffsetOutOfRange) -> None:
+        """The topic does not hold what comes next: start at its beginning if nothing was sealed, else halt."""
+        partition = self._partitions.get(missing.partition)
+        if partition is None:
+            return
+        bounds = (await self._consumer.bounds([missing.partition]))[missing.partition]
+        if partition.sealed_end == 0 and bounds.log_start <= bounds.high_watermark:
+            self._consumer.seek(missing.partition, bounds.log_start)
+            return
+        end = partition.sealed_end
+        if end < bounds.log_start:
+            reason = f"offsets {end} to {bounds.log_start - 1} were deleted from the topic before they were sealed"
+        else:
+            reason = f"the store is sealed up to offset {end}, the topic ends at {bounds.high_watermark}: it is not the topic that it was"
+        await asyncio.to_thread(partition.writer.halt, reason, end)
+        log.error("partition halted", source=self._source, partition=missing.partition, reason=reason)
+        self._consumer.pause([missing.partition])
+        self._paused.add(missing.partition)
+        self._halted.add(missing.partition)
+
+    async def _resume_if_decided(self, number: int, partition: Partition) -> None:
+        await asyncio.to_thread(partition.writer.refresh)
+        if partition.writer.halted:
+            return
+        self._halted.discard(number)
+        self._paused.discard(number)
+        self._consumer.seek(number, partition.sealed_end)
+        self._consumer.resume([number])
+        log.info("partition goes on", source=self._source, partition=number, offset=partition.sealed_end)
