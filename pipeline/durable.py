@@ -41,7 +41,7 @@ def create_exclusive(target: Path, content: bytes, staging: Path, mode: int = 0o
     temporary = staging / f"{target.name}.{secrets.token_hex(8)}"
     write_synced(temporary, content, mode)
     try:
-        os.link(temporary, target)  # noqa: PTH119
+        os.link(temporary, target)
     except FileExistsError:
         # The other creation may have died between link and directory sync: make it durable first.
         sync_directory(target.parent)

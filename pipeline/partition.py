@@ -7,19 +7,21 @@ Only `seal` makes anything durable; what was not sealed when the process dies is
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 
 import structlog
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from pipeline import metrics
+from pipeline.audit.store import StoreConfig
 from pipeline.audit.writer import PartitionWriter
 from pipeline.clock import NowMs
 from pipeline.errors import Fenced, StoreError
 from pipeline.prepare import Batch
 from pipeline.topics.base import Message
 from schemas.log_entry import SegmentRef
-from schemas.record import Row
+from schemas.record import DeadLetterMeta, EventMeta, Row
 
 log = structlog.get_logger()
 
@@ -27,16 +29,12 @@ CHUNKS_UNDER_WAY = 3
 
 
 class WorkerConfig(BaseModel):
-    """How much is taken in at once, and when rows are sealed."""
+    """How much is taken in at once. When rows are sealed is the store's configuration."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    seal_interval_ms: int = 1_000
-    """Seal what there is this long after its first row."""
-    seal_rows: int = 16_000
-    """Seal when this many rows wait."""
-    seal_bytes: int = 64 * 1024 * 1024
-    """Seal when the waiting rows' records have this many bytes."""
+    processes: int = Field(default=1, ge=0)
+    """Processes that decode and redact; 0 does it in a thread of the main process."""
     chunk_bytes: int = 128 * 1024
     """Messages are prepared in chunks of at most about this many bytes …"""
     chunk_messages: int = 256
@@ -70,6 +68,7 @@ class Partition:
         prepare: Prepare,
         on_sealed: OnSealed,
         config: WorkerConfig,
+        seal: StoreConfig,
         now_ms: NowMs,
     ) -> None:
         self.writer = writer
@@ -77,6 +76,7 @@ class Partition:
         self._prepare = prepare
         self._on_sealed = on_sealed
         self._config = config
+        self._seal_at = seal
         self._now_ms = now_ms
         self._chunks: asyncio.Queue[list[Message]] = asyncio.Queue()
         self._prepared: asyncio.Queue[tuple[list[Message], asyncio.Task[list[Row]]]] = asyncio.Queue(
@@ -92,6 +92,16 @@ class Partition:
         self._flush = asyncio.Event()
         self._drained = asyncio.Event()
         self.failure: BaseException | None = None
+
+    @property
+    def topic_id(self) -> str:
+        """The topic's id."""
+        return self.writer.state.topic_id
+
+    @property
+    def number(self) -> int:
+        """The partition's number in its topic."""
+        return self.writer.state.partition
 
     @property
     def sealed_end(self) -> int:
@@ -110,7 +120,10 @@ class Partition:
 
     def start(self) -> None:
         """Begin to prepare and seal."""
-        self._tasks = [asyncio.create_task(self._guard(self._submit())), asyncio.create_task(self._guard(self._seal_all()))]
+        self._tasks = [
+            asyncio.create_task(self._guard(self._submit())),
+            asyncio.create_task(self._guard(self._seal_all())),
+        ]
 
     def feed(self, messages: Sequence[Message]) -> None:
         """Take over messages in offset order."""
@@ -161,8 +174,8 @@ class Partition:
         while True:
             chunk = await self._chunks.get()
             batch = Batch(
-                topic_id=self.writer.topic_id,
-                partition=self.writer.partition,
+                topic_id=self.topic_id,
+                partition=self.number,
                 source=self.source,
                 messages=chunk,
                 ingest_time_ms=self._now_ms(),
@@ -192,7 +205,7 @@ class Partition:
             return 0.05
         if self._first_row_at is None:
             return 0.5
-        return max(0.0, self._first_row_at + self._config.seal_interval_ms / 1000 - time.monotonic())
+        return max(0.0, self._first_row_at + self._seal_at.seal_interval_ms / 1000 - time.monotonic())
 
     def _buffer(self, chunk: list[Message], rows: list[Row]) -> None:
         if self._first_row_at is None:
@@ -203,11 +216,11 @@ class Partition:
         self._buffered_bytes += sum(map(_size, chunk))
 
     def _seal_is_due(self) -> bool:
-        config = self._config
-        due_at = (self._first_row_at or 0.0) + config.seal_interval_ms / 1000
+        limits = self._seal_at
+        due_at = (self._first_row_at or 0.0) + limits.seal_interval_ms / 1000
         return (
-            len(self._rows) >= config.seal_rows
-            or self._row_bytes >= config.seal_bytes
+            len(self._rows) >= limits.seal_max_rows
+            or self._row_bytes >= limits.seal_max_bytes
             or time.monotonic() >= due_at
             or (self._flush.is_set() and self._chunks.empty() and self._prepared.empty())
         )
@@ -222,16 +235,34 @@ class Partition:
             except Fenced:
                 raise
             except (StoreError, OSError) as error:
-                metrics.SEAL_FAILURES.inc()
-                log.error("seal failed, will be tried again", partition=self.writer.partition, error=type(error).__name__)
+                metrics.seal_failures.inc()
+                log.error(
+                    "seal failed, will be tried again", partition=self.number, error=type(error).__name__
+                )
                 await asyncio.sleep(self._config.retry_interval_s)
-        metrics.SEAL_SECONDS.observe(time.monotonic() - started)
+        metrics.seal_seconds.observe(time.monotonic() - started)
         rows, self._rows = self._rows, []
         self._held_bytes -= self._buffered_bytes
         self._row_bytes = self._buffered_bytes = 0
         self._first_row_at = None
-        self._on_sealed(self.writer.topic_id, self.writer.partition, reference, rows)
+        _count(self.source, rows)
+        self._on_sealed(self.topic_id, self.number, reference, rows)
         self._drained.set()
+
+
+def _count(source: str, rows: Sequence[Row]) -> None:
+    for kind, number in Counter(row.kind for row in rows).items():
+        metrics.rows_sealed.labels(source, kind).inc(number)
+    entities: Counter[str] = Counter()
+    for row in rows:
+        if isinstance(row.fields, EventMeta):
+            entities.update(row.fields.redactions)
+            if "redaction_failed" in row.fields.flags:
+                metrics.redaction_failures.inc()
+        elif isinstance(row.fields, DeadLetterMeta):
+            metrics.dead_letters.labels(row.fields.reason).inc()
+    for entity, number in entities.items():
+        metrics.redactions.labels(entity).inc(number)
 
 
 def _size(message: Message) -> int:

@@ -13,13 +13,15 @@ import polars as pl
 from pipeline.audit.log import PartitionLog
 from pipeline.audit.signals import read_signals
 from pipeline.audit.store import APPEND_PARTITIONS, Store
-from pipeline.detect import SignalBatch
+from pipeline.detect.model import SignalBatch
 from schemas.log_entry import LogEntry, SegmentRef
 from schemas.signal import SIGNAL_SCHEMA
 
 Ends = Mapping[tuple[str, int], int]
 
 HANDED_OVER_ROWS = 200_000
+GONE_AFTER_MS = 15 * 60_000
+"""Three times the longest interval of idle entries."""
 EMPTY = pl.DataFrame(schema=SIGNAL_SCHEMA)
 
 
@@ -75,12 +77,23 @@ class Tail:
         for key in self._store.partitions():
             if key[0] in APPEND_PARTITIONS:
                 continue
+            if key not in self._logs:
+                yield _nothing(key, None)
             log = self._log(key)
             log.refresh()
-            entries = list(log.entries_after(self._read.get(key, -1)))
-            if entries:
-                yield from self._batches(key, entries, ends.get(key, 0), None)
-                self._read[key] = entries[-1].n
+            for entry in list(log.entries_after(self._read.get(key, -1))):
+                # Before the yield: whoever stops in the middle goes on with the next entry.
+                self._read[key] = entry.n
+                yield from self._batches(key, [entry], ends.get(key, 0), None)
+
+    def gone(self, now_ms: int) -> list[tuple[str, int]]:
+        """Partitions that nobody should wait for: halted, or without an entry for longer than a live
+        one is ever silent (its topic is no longer read)."""
+        return [
+            key
+            for key, log in self._logs.items()
+            if log.state.halted is not None or log.state.last_ms < now_ms - GONE_AFTER_MS
+        ]
 
     def _batches(
         self, key: tuple[str, int], entries: list[LogEntry], low: int, high: int | None
@@ -88,10 +101,11 @@ class Tail:
         for entry in entries:
             if entry.kind == "idle" and entry.end is not None:
                 if entry.end >= low and (high is None or entry.end <= high):
-                    yield _idle(key, entry)
-            elif entry.kind == "seal" and entry.segment is not None and entry.segment.end > low:
-                if high is None or entry.segment.start < high:
-                    yield self._sealed(key, entry.segment)
+                    yield _nothing(key, entry)
+            elif entry.kind == "seal" and entry.segment is not None:
+                segment = entry.segment
+                if segment.end > low and (high is None or segment.start < high):
+                    yield self._sealed(key, segment)
 
     def _sealed(self, key: tuple[str, int], reference: SegmentRef) -> SignalBatch:
         frame = self._handover.take(reference.name)
@@ -134,8 +148,10 @@ class Tail:
         return last
 
 
-def _idle(key: tuple[str, int], entry: LogEntry) -> SignalBatch:
-    end = entry.end or 0
+def _nothing(key: tuple[str, int], idle: LogEntry | None) -> SignalBatch:
+    """No rows: an idle entry, or a partition that was claimed and has said nothing yet."""
+    end = idle.end or 0 if idle is not None else 0
+    until_ms = idle.idle_until_ms if idle is not None else None
     return SignalBatch(
-        topic_id=key[0], partition=key[1], start=end, end=end, signals=EMPTY, idle_until_ms=entry.idle_until_ms
+        topic_id=key[0], partition=key[1], start=end, end=end, signals=EMPTY, idle_until_ms=until_ms
     )

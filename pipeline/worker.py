@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 import structlog
 
 from pipeline import metrics
+from pipeline.audit.store import StoreConfig
 from pipeline.audit.writer import PartitionWriter
 from pipeline.clock import NowMs
 from pipeline.errors import Fenced
@@ -39,6 +40,7 @@ class Worker:
         prepare: Prepare,
         on_sealed: OnSealed,
         config: WorkerConfig,
+        seal: StoreConfig,
         now_ms: NowMs,
     ) -> None:
         self._consumer = consumer
@@ -47,6 +49,7 @@ class Worker:
         self._prepare = prepare
         self._on_sealed = on_sealed
         self._config = config
+        self._seal_at = seal
         self._now_ms = now_ms
         self._partitions: dict[int, Partition] = {}
         self._paused: set[int] = set()
@@ -60,7 +63,9 @@ class Worker:
     @property
     def halted(self) -> dict[int, str]:
         """Partitions that wait for a person's decision, with the reason."""
-        return {p: self._partitions[p].writer.halted or "" for p in self._halted if p in self._partitions}
+        return {
+            p: self._partitions[p].writer.state.halted or "" for p in self._halted if p in self._partitions
+        }
 
     @property
     def is_caught_up(self) -> bool:
@@ -101,7 +106,7 @@ class Worker:
             if partition is None:
                 continue
             partition.feed(messages)
-            metrics.MESSAGES_READ.labels(self._source).inc(len(messages))
+            metrics.messages_read.labels(self._source).inc(len(messages))
             self._idle.pop(number, None)
         self._apply_backpressure()
 
@@ -128,12 +133,13 @@ class Worker:
                 prepare=self._prepare,
                 on_sealed=self._on_sealed,
                 config=self._config,
+                seal=self._seal_at,
                 now_ms=self._now_ms,
             )
             self._partitions[number] = partition
             partition.start()
             starts[number] = writer.end
-            if writer.halted:
+            if writer.state.halted:
                 self._halted.add(number)
         if self._halted:
             self._consumer.pause(sorted(self._halted))
@@ -152,9 +158,9 @@ class Worker:
 
     async def _commit(self, partitions: Sequence[Partition]) -> None:
         ends = {
-            partition.writer.partition: partition.sealed_end
+            partition.number: partition.sealed_end
             for partition in partitions
-            if self._committed.get(partition.writer.partition) != partition.sealed_end
+            if self._committed.get(partition.number) != partition.sealed_end
         }
         if not ends:
             return
@@ -172,11 +178,12 @@ class Worker:
             return
         self._bounds = await self._consumer.bounds(owned)
         await self._commit(list(self._partitions.values()))
+        metrics.halted_partitions.set(len(self._halted))
         for number, partition in list(self._partitions.items()):
             bounds = self._bounds.get(number)
             if bounds is None:
                 continue
-            metrics.LAG_MESSAGES.labels(self._source, str(number)).set(
+            metrics.lag_messages.labels(self._source, str(number)).set(
                 max(0, bounds.high_watermark - partition.sealed_end)
             )
             if number in self._halted:
@@ -187,7 +194,9 @@ class Worker:
     def _raise_failures(self) -> None:
         for number, partition in list(self._partitions.items()):
             if isinstance(partition.failure, Fenced):
-                log.error("fenced: another writer has claimed the partition", source=self._source, partition=number)
+                log.error(
+                    "fenced: another writer has claimed the partition", source=self._source, partition=number
+                )
                 self._consumer.pause([number])
                 self._paused.add(number)
                 self._halted.discard(number)
@@ -209,7 +218,7 @@ class Worker:
         self._idle[number] = (now + longer, longer)
 
     async def _on_out_of_range(self, missing: OffsetOutOfRange) -> None:
-        """The topic does not hold what comes next: start at its beginning if nothing was sealed, else halt."""
+        """The topic does not hold what comes next: begin at its start if nothing was sealed, else halt."""
         partition = self._partitions.get(missing.partition)
         if partition is None:
             return
@@ -219,9 +228,14 @@ class Worker:
             return
         end = partition.sealed_end
         if end < bounds.log_start:
-            reason = f"offsets {end} to {bounds.log_start - 1} were deleted from the topic before they were sealed"
+            reason = (
+                f"offsets {end} to {bounds.log_start - 1} were deleted from the topic before they were sealed"
+            )
         else:
-            reason = f"the store is sealed up to offset {end}, the topic ends at {bounds.high_watermark}: it is not the topic that it was"
+            reason = (
+                f"the store is sealed up to offset {end}, the topic ends at {bounds.high_watermark}: "
+                "it is not the topic that it was"
+            )
         await asyncio.to_thread(partition.writer.halt, reason, end)
         log.error("partition halted", source=self._source, partition=missing.partition, reason=reason)
         self._consumer.pause([missing.partition])
@@ -229,8 +243,7 @@ class Worker:
         self._halted.add(missing.partition)
 
     async def _resume_if_decided(self, number: int, partition: Partition) -> None:
-        await asyncio.to_thread(partition.writer.refresh)
-        if partition.writer.halted:
+        if await asyncio.to_thread(lambda: partition.writer.halted):
             return
         self._halted.discard(number)
         self._paused.discard(number)

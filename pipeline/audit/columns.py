@@ -1,19 +1,18 @@
 """The columns of a segment: types, and where in `meta` each typed column is a copy of.
 
 Two layouts: event topics (events, dead letters) and append partitions (`_control`, `_findings`:
-commands, findings, incidents). Columns are built by batch: one attribute getter a row, one transpose.
+commands, findings, incidents). Columns are built by batch: one attribute of all rows at a time.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from operator import attrgetter
 from typing import Any, NamedTuple
 
-import pyarrow as pa
-
+from pipeline.audit.arrow import Array, DataType, Field, Schema, pa, pc
 from pipeline.audit.store import APPEND_PARTITIONS
 from schemas.record import Row, RowKind
 
-CHAIN_FIELDS: tuple[pa.Field, ...] = (
+CHAIN_FIELDS: tuple[Field, ...] = (
     pa.field("offset", pa.int64(), nullable=False),
     pa.field("item", pa.int32(), nullable=False),
     pa.field("kind", pa.string(), nullable=False),
@@ -33,25 +32,25 @@ class TypedColumn(NamedTuple):
     """A typed column and the path in `meta` that it copies, by the row's kind; null for other kinds."""
 
     name: str
-    type: pa.DataType
+    type: DataType
     paths: Mapping[RowKind, str]
     """Dotted, like `origin.source`."""
 
 
-def _event(name: str, column_type: pa.DataType | None = None) -> TypedColumn:
+def _event(name: str, column_type: DataType | None = None) -> TypedColumn:
     return TypedColumn(name, column_type or pa.string(), {"event": name})
 
 
-def _origin(name: str, column_type: pa.DataType | None = None) -> TypedColumn:
+def _origin(name: str, column_type: DataType | None = None) -> TypedColumn:
     path = f"origin.{name}"
     return TypedColumn(name, column_type or pa.string(), {"event": path, "dead_letter": path})
 
 
-def _dead_letter(name: str, column_type: pa.DataType | None = None) -> TypedColumn:
+def _dead_letter(name: str, column_type: DataType | None = None) -> TypedColumn:
     return TypedColumn(name, column_type or pa.string(), {"dead_letter": name})
 
 
-def _append(name: str, paths: Mapping[RowKind, str], column_type: pa.DataType | None = None) -> TypedColumn:
+def _append(name: str, paths: Mapping[RowKind, str], column_type: DataType | None = None) -> TypedColumn:
     return TypedColumn(name, column_type or pa.string(), paths)
 
 
@@ -115,9 +114,7 @@ APPEND_COLUMNS: tuple[TypedColumn, ...] = (
         "environment",
         {"command": "selector.environment", "finding": "finding.environment", "incident": "environment"},
     ),
-    _append(
-        "agent_id", {"command": "selector.agent", "finding": "finding.agent_id", "incident": "agent_id"}
-    ),
+    _append("agent_id", {"command": "selector.agent", "finding": "finding.agent_id", "incident": "agent_id"}),
     _append("severity", {"finding": "finding.severity", "incident": "severity"}),
     _append("status", {"incident": "status"}),
     _append("by", {"command": "by", "incident": "by"}),
@@ -139,46 +136,53 @@ def typed_columns(topic_id: str) -> tuple[TypedColumn, ...]:
     return APPEND_COLUMNS if topic_id in APPEND_PARTITIONS else EVENT_COLUMNS
 
 
-def segment_schema(topic_id: str) -> pa.Schema:
+def segment_schema(topic_id: str) -> Schema:
     """The Arrow schema of a partition's segments, without footer metadata."""
     typed = [pa.field(column.name, column.type) for column in typed_columns(topic_id)]
     return pa.schema([*CHAIN_FIELDS, *typed])
 
 
-def typed_arrays(topic_id: str, rows: Sequence[Row]) -> list[pa.Array[Any]]:
+def typed_arrays(topic_id: str, rows: Sequence[Row]) -> list[Array]:
     """One Arrow array a typed column, each as long as `rows`."""
     columns = typed_columns(topic_id)
-    getters: dict[RowKind, Callable[[Any], tuple[Any, ...]]] = {
-        kind: _getter(columns, kind) for kind in {row.kind for row in rows}
-    }
-    tuples = [getters[row.kind](row.fields) for row in rows]
-    transposed = zip(*tuples, strict=True) if tuples else iter([()] * len(columns))
-    return [
-        pa.array(_as_pairs(values) if pa.types.is_map(column.type) else values, column.type)
-        for column, values in zip(columns, transposed, strict=True)
-    ]
+    places: dict[RowKind, list[int]] = {}
+    for i, row in enumerate(rows):
+        places.setdefault(row.kind, []).append(i)
+    groups = [_arrays(columns, kind, [rows[i].fields for i in indexes]) for kind, indexes in places.items()]
+    if not groups:
+        return [pa.array([], column.type) for column in columns]
+    if len(groups) == 1:
+        return groups[0]
+    stacked = pa.array([i for indexes in places.values() for i in indexes], pa.int64())
+    order = pc.sort_indices(stacked)
+    return [pa.concat_arrays(parts).take(order) for parts in zip(*groups, strict=True)]
 
 
-def _as_pairs(values: Sequence[dict[str, int] | None]) -> list[list[tuple[str, int]] | None]:
-    return [None if counts is None else list(counts.items()) for counts in values]
+def _arrays(columns: Sequence[TypedColumn], kind: RowKind, structs: Sequence[Any]) -> list[Array]:
+    """The columns of rows of one kind. Reads attribute by attribute: the fastest way over structs."""
+    owners: dict[str, Sequence[Any]] = {"": structs}
+    arrays: list[Array] = []
+    for column in columns:
+        path = column.paths.get(kind)
+        if path is None:
+            arrays.append(pa.nulls(len(structs), column.type))
+            continue
+        owner, _, name = path.rpartition(".")
+        if owner not in owners:
+            owners[owner] = list(map(attrgetter(owner), structs))
+        values = _attributes(owners[owner], name)
+        arrays.append(pa.array(_as_pairs(values) if column.type == _COUNTS else values, column.type))
+    return arrays
 
 
-def _getter(columns: Sequence[TypedColumn], kind: RowKind) -> Callable[[Any], tuple[Any, ...]]:
-    """A function from a row's struct to its values, in the order of `columns`."""
-    paths = [column.paths.get(kind) for column in columns]
-    present = [path for path in paths if path is not None]
-    if kind == "event":
-        # The columns of dead letters come last, so that the hot path is one C call and a concatenation.
-        values_of, nulls = attrgetter(*present), (None,) * (len(paths) - len(present))
-        if paths == [*present, *nulls]:
-            return lambda fields: values_of(fields) + nulls
-    split = [path.split(".") if path else [] for path in paths]
-    return lambda fields: tuple(_follow(fields, names) for names in split)
+def _attributes(structs: Sequence[Any], name: str) -> list[Any]:
+    """The attribute of each; None where the struct itself is None (a command without a selector)."""
+    get = attrgetter(name)
+    try:
+        return list(map(get, structs))
+    except AttributeError:
+        return [None if one is None else get(one) for one in structs]
 
 
-def _follow(fields: Any, names: Sequence[str]) -> Any:
-    if not names:
-        return None
-    for name in names:
-        fields = None if fields is None else getattr(fields, name)
-    return fields
+def _as_pairs(values: Sequence[dict[str, int]]) -> list[list[tuple[str, int]]]:
+    return [list(counts.items()) if counts else [] for counts in values]

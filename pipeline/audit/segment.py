@@ -5,13 +5,13 @@ Built in memory and handed to the store as bytes, because the name holds the has
 
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
-from typing import Any, BinaryIO, NamedTuple, cast
+from itertools import pairwise
+from typing import Any, BinaryIO, NamedTuple
 
 import msgspec
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from pipeline.audit import chain, merkle
+from pipeline.audit.arrow import ParquetFile, ParquetWriter, Schema, Table, pa, pq
 from pipeline.audit.columns import (
     BLOOM_COLUMNS,
     CHAIN_FIELDS,
@@ -29,6 +29,7 @@ ROW_GROUP_ROWS = 64 * 1024
 """Compacted files hold row groups of this many rows; a sealed segment is one row group."""
 _NS_PER_MS = 1_000_000
 _PREFIX = "auditfuse."
+_FROM_TOPIC = ("event", "dead_letter")
 
 
 class Link(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,6 +67,16 @@ class Footer(msgspec.Struct, frozen=True, kw_only=True):
         if self.links:
             texts["links"] = msgspec.json.encode(self.links).decode()
         return {_PREFIX + name: text for name, text in texts.items()}
+
+
+class EventFacts(NamedTuple):
+    """What a segment's reference says of its events. Event time is the span's end."""
+
+    events: int
+    min_event_ms: int | None
+    max_event_ms: int | None
+    max_broker_ms: int | None
+    """Of dead letters too."""
 
 
 class Built(NamedTuple):
@@ -106,25 +117,24 @@ def build_segment(
         merkle_root=merkle.root(links.leaves).hex(),
     )
     content = write_parquet(_table(topic_id, rows, links), footer)
-    return Built(content, _ref(footer, content, _event_facts(rows)))
+    return Built(content, segment_ref(footer, content, _event_facts(rows)))
 
 
-def write_parquet(table: pa.Table, footer: Footer) -> bytes:
+def write_parquet(table: Table, footer: Footer) -> bytes:
     """The bytes of a segment with these rows and this footer."""
     sink = pa.BufferOutputStream()
-    with open_writer(sink, table.schema, footer, table.num_rows) as writer:
-        writer.write_table(table, row_group_size=ROW_GROUP_ROWS)
-    return sink.getvalue().to_pybytes()
+    writer = open_writer(sink, table.schema, table.num_rows)
+    writer.write_table(table, row_group_size=ROW_GROUP_ROWS)
+    return close_writer(writer, sink, footer)
 
 
-def open_writer(sink: Any, schema: pa.Schema, footer: Footer, rows: int) -> pq.ParquetWriter:
+def open_writer(sink: Any, schema: Schema, rows: int) -> ParquetWriter:
     """A Parquet writer set as every segment is: zstd, page index and checksums, bloom filters."""
     names = set(schema.names)
-    metadata = cast("dict[bytes | str, bytes | str]", footer.as_metadata())
     distinct = max(1, min(rows, ROW_GROUP_ROWS))
     return pq.ParquetWriter(
         sink,
-        schema.with_metadata(metadata),
+        schema,
         compression="zstd",
         compression_level=3,
         use_dictionary=[name for name in DICTIONARY_COLUMNS if name in names],
@@ -136,12 +146,38 @@ def open_writer(sink: Any, schema: pa.Schema, footer: Footer, rows: int) -> pq.P
     )
 
 
-def open_parquet(source: BinaryIO) -> pq.ParquetFile:
+def close_writer(writer: ParquetWriter, sink: Any, footer: Footer) -> bytes:
+    """Finish the file with its footer; returns its bytes."""
+    # Not as the schema's metadata: pyarrow would write that twice, the second time in base64.
+    writer.add_key_value_metadata(footer.as_metadata())
+    writer.close()
+    return sink.getvalue().to_pybytes()
+
+
+def segment_ref(footer: Footer, content: bytes, facts: EventFacts) -> SegmentRef:
+    """The segment as a log entry names it."""
+    digest = sha256(content).hexdigest()
+    name = SegmentName(footer.start, footer.end, footer.epoch, footer.kind, digest[:16])
+    return SegmentRef(
+        name=str(name),
+        sha256=digest,
+        start=footer.start,
+        end=footer.end,
+        rows=footer.rows,
+        bytes=len(content),
+        prev=footer.prev,
+        head=footer.head,
+        merkle_root=footer.merkle_root,
+        **facts._asdict(),
+    )
+
+
+def open_parquet(source: BinaryIO) -> ParquetFile:
     """A segment to read rows from; a page whose checksum is wrong raises OSError."""
     return pq.ParquetFile(source, page_checksum_verification=True)
 
 
-def read_footer(file: pq.ParquetFile, where: str) -> Footer:
+def read_footer(file: ParquetFile, where: str) -> Footer:
     """The footer of an open segment. Raises StoreError where it is not one of ours."""
     metadata: Mapping[bytes, bytes] = file.metadata.metadata or {}
     texts = {
@@ -163,13 +199,13 @@ def _check_rows(rows: Sequence[Row], start: int, end: int) -> None:
     if not rows:
         raise ValueError("a segment has at least one row")
     positions = [(row.offset, row.item) for row in rows]
-    if any(left >= right for left, right in zip(positions, positions[1:], strict=False)):
+    if any(left >= right for left, right in pairwise(positions)):
         raise ValueError("rows must be ordered by (offset, item), without repeats")
     if positions[0][0] < start or positions[-1][0] >= end:
         raise ValueError(f"rows must lie within [{start}, {end})")
 
 
-def _table(topic_id: str, rows: Sequence[Row], links: chain.Links) -> pa.Table:
+def _table(topic_id: str, rows: Sequence[Row], links: chain.Links) -> Table:
     nothing = [None] * len(rows)
     chained: list[Sequence[Any]] = [
         [row.offset for row in rows],
@@ -187,37 +223,13 @@ def _table(topic_id: str, rows: Sequence[Row], links: chain.Links) -> pa.Table:
     return pa.Table.from_arrays([*arrays, *typed_arrays(topic_id, rows)], schema=segment_schema(topic_id))
 
 
-class _EventFacts(NamedTuple):
-    events: int
-    min_event_ms: int | None
-    max_event_ms: int | None
-    max_broker_ms: int | None
-
-
-def _event_facts(rows: Sequence[Row]) -> _EventFacts:
+def _event_facts(rows: Sequence[Row]) -> EventFacts:
     """Counts and bounds over the event rows; event time is the span's end."""
     metas: list[EventMeta] = [row.fields for row in rows if row.kind == "event"]
     ends = [meta.start_time_unix_nano + meta.duration_ns for meta in metas]
-    return _EventFacts(
+    return EventFacts(
         len(metas),
         min(ends) // _NS_PER_MS if ends else None,
         max(ends) // _NS_PER_MS if ends else None,
-        max((meta.origin.broker_time_ms for meta in metas), default=None),
-    )
-
-
-def _ref(footer: Footer, content: bytes, facts: _EventFacts) -> SegmentRef:
-    digest = sha256(content).hexdigest()
-    name = SegmentName(footer.start, footer.end, footer.epoch, footer.kind, digest[:16])
-    return SegmentRef(
-        name=str(name),
-        sha256=digest,
-        start=footer.start,
-        end=footer.end,
-        rows=footer.rows,
-        bytes=len(content),
-        prev=footer.prev,
-        head=footer.head,
-        merkle_root=footer.merkle_root,
-        **facts._asdict(),
+        max((row.fields.origin.broker_time_ms for row in rows if row.kind in _FROM_TOPIC), default=None),
     )

@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, Protocol
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from pipeline import durable
 from pipeline.errors import StoreError
@@ -32,20 +32,21 @@ class StoreConfig(BaseModel):
 
     path: Path = Path("auditfuse-store")
     """The store's directory."""
-    seal_interval_ms: int = 1000
+    seal_interval_ms: int = Field(default=1000, gt=0)
     """A row waits at most this long before it is sealed."""
-    seal_max_rows: int = 16_000
+    seal_max_rows: int = Field(default=16_000, gt=0)
     """A segment is sealed at this many rows at the latest."""
-    seal_max_bytes: int = 64 * 1024 * 1024
+    seal_max_bytes: int = Field(default=64 * 1024 * 1024, gt=0)
     """A segment is sealed at this many bytes of records at the latest."""
-    compact_interval_s: float = 10.0
+    compact_interval_s: float = Field(default=10.0, gt=0)
     """How often the background compaction looks for small files."""
-    compact_fan_in_files: int = 16
+    compact_fan_in_files: int = Field(default=16, ge=2)
     """This many neighbouring files of about one size are merged into one."""
-    compact_target_bytes: int = 128 * 1024 * 1024
+    compact_target_bytes: int = Field(default=128 * 1024 * 1024, gt=0)
     """Files of at least this size are not merged any further; also bounds compaction's memory."""
-    superseded_grace_s: int = 900
-    """Files that a compaction replaced are kept this long, so that running queries finish."""
+    superseded_grace_s: int = Field(default=900, ge=0, le=3600)
+    """Files that a compaction replaced are kept this long, so that running queries finish; one hour at most,
+    which is as long as the log remembers them."""
 
 
 class SegmentName(NamedTuple):

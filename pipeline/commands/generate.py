@@ -47,12 +47,18 @@ def generate(
     length_s = minutes * 60
     start_ms = start if start is not None else int((time.time() - length_s) * 1000)
     config = StreamConfig(
-        seed, fleet(agents, rate, environment), start_ms, length_s, tuple(parse_fault(text) for text in fault or [])
+        seed,
+        fleet(agents, rate, environment),
+        start_ms,
+        length_s,
+        tuple(parse_fault(text) for text in fault or []),
     )
     names = {agent.agent_id for agent in config.agents}
     for planted in config.faults:
         if planted.agent_id not in names:
-            raise ConfigError(f"--fault names agent {planted.agent_id!r}, but the fleet is agent-001 to {max(names)}")
+            raise ConfigError(
+                f"--fault names agent {planted.agent_id!r}, but the fleet is agent-001 to {max(names)}"
+            )
     if truth is not None:
         lines = [
             json.dumps(asdict(f) | {"start_ms": start_ms + int(f.onset_s * 1000), "environment": environment})

@@ -27,8 +27,11 @@ _VERBS: dict[ActionKind, str] = {
     "verify compare explain",
     "none": "think reason plan calculate compute reflect wait sleep",
 }
-_KIND_OF_VERB: dict[str, ActionKind] = {verb: kind for kind, verbs in _VERBS.items() for verb in verbs.split()}
+_KIND_OF_VERB: dict[str, ActionKind] = {
+    verb: kind for kind, verbs in _VERBS.items() for verb in verbs.split()
+}
 _SEVERITY: tuple[ActionKind, ...] = ("none", "read", "write", "external")
+_MAX_MEMO_CHARACTERS = 256
 _CONJUNCTIONS = {"and", "then", "or"}
 _TOKEN = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
 
@@ -74,6 +77,8 @@ class KindOfTool:
 
     def __call__(self, tool: str) -> DerivedKind:
         """The kind of the tool of that name."""
+        if len(tool) > _MAX_MEMO_CHARACTERS:
+            return self._decide(tool)
         known = self._memo.get(tool)
         if known is None:
             known = self._decide(tool)
@@ -86,13 +91,15 @@ class KindOfTool:
         for pattern, kind in self._patterns:
             if pattern.fullmatch(tool):
                 return DerivedKind(kind, inferred=False)
-        by_verb = kind_by_verb(tool[:256])
-        return DerivedKind("unknown", inferred=False) if by_verb is None else DerivedKind(by_verb, inferred=True)
+        by_verb = kind_by_verb(tool[:_MAX_MEMO_CHARACTERS])
+        return (
+            DerivedKind("unknown", inferred=False) if by_verb is None else DerivedKind(by_verb, inferred=True)
+        )
 
 
 def derive_action_kind(claimed: str | None, tool: str | None, patterns: ToolPatterns) -> DerivedKind:
     """The kind of a step. `tool` is None where the step is no tool call, which acts on nothing."""
-    if claimed in KINDS:
+    if claimed in KINDS and claimed != "unknown":
         return DerivedKind(cast(ActionKind, claimed), inferred=False)
     if tool is None:
         return DerivedKind("none", inferred=False)

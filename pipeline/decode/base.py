@@ -1,7 +1,6 @@
 """What decoding works on and gives: the row identity it is told, the items it returns."""
 
 import hashlib
-from typing import Any
 
 import msgspec
 
@@ -54,20 +53,20 @@ class RowContext(msgspec.Struct, frozen=True):
 
 
 class Draft(msgspec.Struct):
-    """An event as its sender tells it, before binding, defaults and range checks.
+    """An event as its sender tells it, before binding, defaults and range checks."""
 
-    `fields` holds fields of `Event` by name, of the right types. `tool` is the name that an action
-    kind may be read from, None where the step is not a tool call.
-    """
-
-    fields: dict[str, Any]
+    event: Event
+    """Of the right types; an agent id of "" and a start of 0 with `time_known` False are absent."""
     tool: str | None
+    """The name that an action kind may be read from, None where the step is not a tool call."""
     claimed_kind: str | None = None
+    """The action kind as the sender gives it."""
+    time_known: bool = True
     position: int | None = None
     """Byte offset of the item in the message, where known."""
 
 
-class Fault(Exception):
+class DecodeError(Exception):
     """One item cannot become an event. Carries a fixed reason, never text of the message."""
 
     def __init__(self, reason: str, position: int | None = None, keys: dict[str, str] | None = None) -> None:

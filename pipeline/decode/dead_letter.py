@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
-from pipeline.decode.base import Fault
+from pipeline.decode.base import DecodeError
 
 EMPTY = "empty message"
 TOO_LARGE = "larger than max_message_bytes"
@@ -17,25 +17,27 @@ INVALID_UNICODE = "invalid UTF-8 or a lone surrogate"
 TOO_DEEP = "nested too deep"
 WRONG_TYPE = "a field has the wrong type"
 MISSING_FIELD = "a required field is missing"
+TOO_LONG = "an identity field is too long"
+TOO_MANY_VALUES = "more values than can be decoded safely"
 OUT_OF_RANGE = "a number is out of range"
 UNKNOWN_VERSION = "unknown schema_version"
 NO_ITEMS = "no span, log record or event in it"
 
 REASONS = frozenset(
     {EMPTY, TOO_LARGE, TOO_MANY_ITEMS, NOT_JSON, NOT_AN_OBJECT, NOT_PROTOBUF, INVALID_UNICODE, TOO_DEEP}
-    | {WRONG_TYPE, MISSING_FIELD, OUT_OF_RANGE, UNKNOWN_VERSION, NO_ITEMS}
+    | {WRONG_TYPE, MISSING_FIELD, OUT_OF_RANGE, UNKNOWN_VERSION, NO_ITEMS, TOO_LONG, TOO_MANY_VALUES}
 )
 
 _BYTE = re.compile(r"\(byte (\d+)\)$")
 _LONE_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F][0-9a-fA-F]{2}")
 
 
-def json_fault(error: Exception, content: bytes) -> Fault:
+def json_fault(error: Exception, content: bytes) -> DecodeError:
     """The fault of JSON that msgspec refused, from the kind of its error and never from its text."""
     if isinstance(error, RecursionError):
-        return Fault(TOO_DEEP)
+        return DecodeError(TOO_DEEP)
     if isinstance(error, UnicodeDecodeError):
-        return Fault(INVALID_UNICODE)
+        return DecodeError(INVALID_UNICODE)
     if isinstance(error, msgspec.ValidationError):
         return validation_fault(error)
     match = _BYTE.search(str(error))
@@ -43,18 +45,18 @@ def json_fault(error: Exception, content: bytes) -> Fault:
     # msgspec reports a lone high surrogate as truncation; a lone low one as a malformed pair.
     surrogate = _LONE_SURROGATE.search(content)
     if surrogate and ("truncated" in str(error) or "surrogate" in str(error)) and _ends_whole(content):
-        return Fault(INVALID_UNICODE, surrogate.start() if not match else position)
-    return Fault(NOT_JSON, position)
+        return DecodeError(INVALID_UNICODE, surrogate.start() if not match else position)
+    return DecodeError(NOT_JSON, position)
 
 
-def validation_fault(error: msgspec.ValidationError) -> Fault:
+def validation_fault(error: msgspec.ValidationError) -> DecodeError:
     """The fault of well-formed JSON of the wrong shape."""
     text = str(error)
     if "missing required field" in text:
-        return Fault(MISSING_FIELD)
+        return DecodeError(MISSING_FIELD)
     if "out of range" in text:
-        return Fault(OUT_OF_RANGE)
-    return Fault(WRONG_TYPE)
+        return DecodeError(OUT_OF_RANGE)
+    return DecodeError(WRONG_TYPE)
 
 
 def known_keys(value: object, names: Iterable[str]) -> dict[str, str]:

@@ -41,7 +41,8 @@ def fleet(size: int, calls_per_minute: float, environment: str = "prod") -> tupl
 def generate(config: StreamConfig) -> Iterator[Event]:
     """The fleet's events in order of their start, as they would be sent."""
     return heapq.merge(
-        *(_agent_events(config, agent) for agent in config.agents), key=lambda event: event.start_time_unix_nano
+        *(_agent_events(config, agent) for agent in config.agents),
+        key=lambda event: event.start_time_unix_nano,
     )
 
 
@@ -73,10 +74,14 @@ def _active(faults: Sequence[Fault], seconds: float) -> dict[str, float]:
 
 def _one_call(source: random.Random, session: Session, at_ms: int, active: dict[str, float]) -> Event:
     agent = session.agent
-    denied = min(MAX_FAULT_SHARE, agent.denied_share * 100 * active["auth_failure"]) if "auth_failure" in active else 0
+    denied = (
+        min(MAX_FAULT_SHARE, agent.denied_share * 100 * active["auth_failure"])
+        if "auth_failure" in active
+        else 0
+    )
     errors = min(MAX_FAULT_SHARE, agent.error_share * active.get("error_spike", 1.0))
     draw = source.random()
-    if draw < denied:
+    if draw < min(MAX_FAULT_SHARE, denied):
         return session.call(source, at_ms, REFUSED_TOOL, error_type="PermissionDenied", http_status=403)
     tool = _pick_tool(source, burst="write_burst" in active)
     if source.random() < errors:

@@ -1,17 +1,18 @@
 """The journal: trips on a volume other than the store, so that they outlive it and a killed server.
 
-    <journal>/trips/<id>.json      one trip a file, created whole or not at all; gone once it is cached as sealed
+    <journal>/trips/<id>.json      one trip a file, created whole or not at all; gone once cached as sealed
     <journal>/sealed.json          what `_control` said when it was last read: how far, and what still matters
     <journal>/operator.token       this machine's operator token (mode 0600)
     <journal>/staging/             files being written; never read
 
 Anyone who can write here can trip, and that is all: the journal holds trips, and what loosens is never
-read from a trip file. A trip file that cannot be read is served as a trip of everything until a person
-has looked at it, since nobody can tell any more whom it stopped.
+read from here but what `_control` said. A trip file that cannot be read is served as a trip of everything
+until a person has looked at it, since nobody can tell any more whom it stopped.
 """
 
 import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -36,11 +37,13 @@ class SealedCache(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 
 class Scan(NamedTuple):
-    """What the journal directory holds: readable trips, and the names of files that are not."""
+    """What the journal directory holds."""
 
     trips: dict[str, Command]
     unreadable: dict[str, str]
-    """File name → what is wrong with it, in words without any of its content."""
+    """Trip id → what is wrong with its file, in words without any of its content."""
+    strange: list[str]
+    """Names of files that are no trip's: named in the log, otherwise nothing."""
 
 
 class Journal:
@@ -67,23 +70,23 @@ class Journal:
         """Forget a trip that is sealed and in the cache."""
         durable.remove(self._trips / f"{trip_id}.json")
 
-    def scan(self, known: dict[str, Command]) -> Scan:
+    def scan(self, known: Mapping[str, Command]) -> Scan:
         """Read the directory; trips in `known` are not read again. A missing directory is empty."""
-        scan = Scan({}, {})
+        scan = Scan({}, {}, [])
         try:
             names = sorted(os.listdir(self._trips))  # noqa: PTH208
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return scan
         for name in names:
             trip_id = name.removesuffix(".json")
-            if trip_id in known:
-                scan.trips[trip_id] = known[trip_id]
+            if not TRIP_ID.fullmatch(trip_id) or trip_id == name:
+                scan.strange.append(name)
                 continue
-            read = _read_trip(self._trips / name)
+            read = known.get(trip_id) or _read_trip(self._trips / name)
             if isinstance(read, Command):
-                scan.trips[read.id] = read
+                scan.trips[trip_id] = read
             elif read is not None:
-                scan.unreadable[name] = read
+                scan.unreadable[trip_id] = read
         return scan
 
     def save_cache(self, cache: SealedCache) -> None:
@@ -95,7 +98,7 @@ class Journal:
         """What was sealed when last seen; None at the first run. Raises ValueError where it is garbled."""
         try:
             content = self._cache.read_bytes()
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
         try:
             return msgspec.json.decode(content, type=SealedCache)
@@ -103,16 +106,15 @@ class Journal:
             raise ValueError("sealed.json is garbled") from error
 
 
-def unreadable_trip(name: str, why: str, at_ms: int) -> Command:
+def unreadable_trip(trip_id: str, why: str, at_ms: int) -> Command:
     """The trip that stands in for a trip file that cannot be read: everything, off."""
-    stem = name.removesuffix(".json")
     return Command(
-        id=stem if TRIP_ID.fullmatch(stem) else "trip_" + stem.encode().hex()[:48].ljust(8, "0"),
+        id=trip_id,
         command="trip",
         at_ms=at_ms,
         by="auditfuse",
         automatic=False,
-        reason=f"the journal's trip file {name[:80]!r} {why}; nobody can tell whom it stopped",
+        reason=f"the journal's file of this trip {why}; nobody can tell whom it stopped",
         selector=Selector(),
         mode="off",
     )
@@ -121,22 +123,21 @@ def unreadable_trip(name: str, why: str, at_ms: int) -> Command:
 def _read_trip(path: Path) -> Command | str | None:
     """The trip, or what is wrong with the file, or None where it is gone by now."""
     try:
-        if not path.is_file():
-            return "is not a regular file"
-        with path.open("rb") as file:
-            content = file.read(MAX_TRIP_BYTES + 1)
+        content = _read_bounded(path)
+        command = msgspec.json.decode(content, type=Command)
     except FileNotFoundError:
         return None
     except OSError:
         return "cannot be read"
-    if len(content) > MAX_TRIP_BYTES:
-        return "is too large"
-    try:
-        command = msgspec.json.decode(content, type=Command)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return "is garbled"
     if command.command != "trip":
         return "holds a command that is not a trip"
-    if f"{command.id}.json" != path.name or not TRIP_ID.fullmatch(command.id):
-        return "does not hold the trip that its name says"
-    return command
+    return command if f"{command.id}.json" == path.name else "holds another trip than its name says"
+
+
+def _read_bounded(path: Path) -> bytes:
+    """The file's bytes; a file beyond the limit is cut, which no JSON survives."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(descriptor, "rb") as file:
+        return file.read(MAX_TRIP_BYTES)

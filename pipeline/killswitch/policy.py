@@ -7,7 +7,7 @@ and in shadow until a person has turned `enforce` on.
 
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import msgspec
 from pydantic import BaseModel, ConfigDict, Field
@@ -99,8 +99,9 @@ def decide(
     selector = Selector(environment=environment, agent=finding.agent_id)
     if rule is None:
         return _none(selector, f"detector {finding.detector} is not configured to trip")
-    refusal = _uncertain(finding, late=late) or _limit(
-        finding, selector, rule.trip, history, known_agents, now_ms, config
+    asked = _Asked(finding.agent_id.casefold(), selector, rule.trip, known_agents, now_ms)
+    refusal = (
+        _uncertain(finding, late=late) or _kept_off(asked, history, config) or _blast(asked, history, config)
     )
     if refusal is not None:
         return _none(selector, f"did not trip {finding.agent_id}: {refusal}")
@@ -127,37 +128,47 @@ def _uncertain(finding: Finding, *, late: bool) -> str | None:
     return None
 
 
-def _limit(
-    finding: Finding,
-    selector: Selector,
-    mode: Mode,
-    history: Sequence[PastTrip],
-    known_agents: int,
-    now_ms: int,
-    config: AutoTripConfig,
-) -> str | None:
-    """The limit that forbids this trip, in words, or None."""
-    name = finding.agent_id.casefold()
-    if any(fnmatchcase(name, pattern.casefold()) for pattern in config.never_trip):
+class _Asked(NamedTuple):
+    """The trip that a finding asks for."""
+
+    agent: str
+    """Casefolded."""
+    selector: Selector
+    mode: Mode
+    known_agents: int
+    now_ms: int
+
+
+def _kept_off(asked: _Asked, history: Sequence[PastTrip], config: AutoTripConfig) -> str | None:
+    """Why this agent is not tripped now, whatever the fleet does; or None."""
+    if any(fnmatchcase(asked.agent, pattern.casefold()) for pattern in config.never_trip):
         return "it is on the never-trip list"
-    own = [past for past in history if _same_agent(past.selector.agent, name)]
-    covered = [p for p in own if p.selector.environment in (None, selector.environment)]
-    if any(MODES.index(past.mode) >= MODES.index(mode) for past in covered):
+    own = [past for past in history if _same_agent(past, asked.agent)]
+    covering = [past for past in own if past.selector.environment in (None, asked.selector.environment)]
+    if any(MODES.index(past.mode) >= MODES.index(asked.mode) for past in covering):
         return "it is under an automatic trip already"
     lifted = [past.lifted_at_ms for past in own if past.lifted_at_ms is not None]
-    if lifted and now_ms - max(lifted) < config.cooldown_s * 1000:
-        return f"it was reset less than {config.cooldown_s} s ago (cooldown)"
-    recent = [past for past in history if now_ms - past.at_ms < HOUR_MS]
-    if sum(_same_agent(past.selector.agent, name) for past in recent) >= config.per_agent_hour:
-        return f"the limit of {config.per_agent_hour} automatic trips per agent and hour is reached"
-    if len(recent) >= config.per_fleet_hour:
-        return f"the limit of {config.per_fleet_hour} automatic trips per hour is reached"
-    stopped = {(past.selector.agent or "").casefold() for past in history if past.mode != "on"} | {name}
-    allowed = max(1, int(known_agents * config.max_agents_share))
-    if len(stopped) > allowed:
-        return f"it would stop {len(stopped)} of {known_agents} agents; the limit is {allowed}"
+    if lifted and asked.now_ms - max(lifted) < config.cooldown_s * 1000:
+        return f"its last automatic trip was lifted less than {config.cooldown_s} s ago (cooldown)"
     return None
 
 
-def _same_agent(agent: str | None, name: str) -> bool:
-    return agent is None or agent.casefold() == name
+def _blast(asked: _Asked, history: Sequence[PastTrip], config: AutoTripConfig) -> str | None:
+    """The limit on how much automatic trips may stop that this one would pass; or None."""
+    recent = [past for past in history if asked.now_ms - past.at_ms < HOUR_MS]
+    if sum(_same_agent(past, asked.agent) for past in recent) >= config.per_agent_hour:
+        return f"the limit of {config.per_agent_hour} automatic trips per agent and hour is reached"
+    if len(recent) >= config.per_fleet_hour:
+        return f"the limit of {config.per_fleet_hour} automatic trips per hour is reached"
+    stopped = {(past.selector.agent or "").casefold() for past in history if past.mode != "on"}
+    reached = len(stopped | {asked.agent})
+    allowed = max(1, int(asked.known_agents * config.max_agents_share))
+    if reached > allowed:
+        return (
+            f"it would put {reached} of {asked.known_agents} agents under automatic trips (limit {allowed})"
+        )
+    return None
+
+
+def _same_agent(past: PastTrip, agent: str) -> bool:
+    return past.selector.agent is None or past.selector.agent.casefold() == agent

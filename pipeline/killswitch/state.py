@@ -131,7 +131,7 @@ def flags_for(mode: Mode, context: Context, approvals: Approvals) -> Flags:
 
 def join(trips: Collection[TripInForce]) -> Mode:
     """The most restrictive mode; `on` without trips."""
-    return max((trip.mode for trip in trips), key=RANK.__getitem__, default="on")
+    return MODES[max((RANK[trip.mode] for trip in trips), default=0)]
 
 
 def mode_of(trip: Command) -> Mode:
@@ -151,8 +151,9 @@ def digest_of(trips: Iterable[TripInForce]) -> str:
 
 
 def _matches(selector: Selector, context: Context) -> bool:
-    agent_matches = selector.agent is None or not context.agents or selector.agent.casefold() in context.agents
-    return agent_matches and all(
+    if selector.agent is not None and context.agents and selector.agent.casefold() not in context.agents:
+        return False
+    return all(
         wanted is None or actual is None or wanted.casefold() == actual
         for wanted, actual in (
             (selector.environment, context.environment),

@@ -127,8 +127,7 @@ class RespondConfig(BaseModel):
         tags = {
             tag
             for route in self.routes
-            if severity in route.severities
-            and (not route.environments or environment in route.environments)
+            if severity in route.severities and (not route.environments or environment in route.environments)
             for tag in route.tags
         }
         everything = self.all_targets()

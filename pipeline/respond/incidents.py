@@ -103,9 +103,7 @@ def _again(current: Episode, finding: Finding, now_ms: int, kind: ChangeKind) ->
         return Change(kind=kind, episode=episode, row=None)
     status: IncidentStatus = "open" if kind == "reopened" else incident.status
     severity = max(incident.severity, finding.severity, key=SEVERITY_RANK.__getitem__)
-    incident = msgspec.structs.replace(
-        incident, severity=severity, status=status, summary=finding.summary
-    )
+    incident = msgspec.structs.replace(incident, severity=severity, status=status, summary=finding.summary)
     episode = msgspec.structs.replace(
         episode, incident=incident, resolved_at_ms=None, lead_finding_id=finding.finding_id
     )

@@ -12,7 +12,6 @@ from typing import cast
 
 import msgspec
 
-from pipeline.respond.incidents import ChangeKind
 from schemas.finding import Finding, Severity
 from schemas.incident import Incident
 
@@ -22,7 +21,11 @@ VALUE_CHARS = 300
 SQL_CHARS = 2_000
 SAMPLES = 5
 _INERT = str.maketrans({"<": "‹", ">": "›", "@": "＠", "`": "'", "|": "¦"})
-_UNSAFE_SQL = re.compile(r"[@`]|://|<[^\s=>]|(?!\n)[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069]")
+_UNSAFE_SQL = re.compile(
+    r"[@`]|://|<[^\s=>]|(?!\n)[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069]"
+)
+_TRIP_ID = re.compile(r"(?<=\()trip_[0-9a-z]+(?=\)$)")
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:/-]{0,127}")
 _SIGNS: dict[Severity, str] = {"critical": "CRITICAL", "warning": "WARNING", "info": "INFO"}
 _PREFIX: dict[str, str] = {"reopened": "again: ", "raised": "now worse: "}
 
@@ -48,27 +51,28 @@ def render(
     switch_state: str | None,
     *,
     page_id: str,
-    change: ChangeKind = "opened",
+    change: str = "opened",
     trip: str | None = None,
     late: bool = False,
 ) -> Page:
     """The page of one incident.
 
     `evidence` may hold `traces`, `sessions`, `rows` (lists of str) and `sql` (str); `switch_state`
-    is the agent's kill-switch mode in words; `trip` what the finding did to it (`tripped`,
-    `shadow`, `not tripped: why`).
+    is the agent's kill-switch mode in words; `change` is why it is sent (opened, reopened, raised);
+    `trip` what was done about it: `tripped to MODE (TRIP ID)`,
+    `shadow: why`, `not tripped: why`.
     """
     agent, environment = inert(incident.agent_id), inert(incident.environment)
     since = _time(finding.window_start_ms)
     resolved = "resolved before this page could be delivered: " if incident.status == "resolved" else ""
     title = (
         f"{_SIGNS[incident.severity]} {agent} in {environment}: {resolved}{_PREFIX.get(change, '')}"
-        f"{inert(finding.summary)}; since {since}; {_trip_words(trip)}"
+        f"{inert(finding.summary)}; since {since}; {_trip_in_short(trip)}"
     )
     blocks = [
         _what(incident, finding, late),
         _samples(evidence),
-        _switch(agent, switch_state, trip),
+        _switch(incident, switch_state, trip),
         _next_steps(incident, finding, evidence),
     ]
     return Page(
@@ -80,21 +84,28 @@ def render(
     )
 
 
-def render_summary(page_id: str, severity: Severity, told: Sequence[Incident], resolved: int) -> Page:
-    """One message for the incidents that the rate limit kept back, worst first."""
-    still = [incident for incident in told if incident.status != "resolved"]
-    count = "incident" if len(still) == 1 else "incidents"
-    title = f"{_SIGNS[severity]} and {len(still):,} more {count}"
-    if resolved:
-        title += f", {resolved:,} resolved before they could be told"
+def render_summary(
+    page_id: str, severity: Severity, shown: Sequence[Incident], *, live: int, resolved: int
+) -> Page:
+    """One message for the incidents that the rate limit kept back.
+
+    `shown` are the worst of them; `live` and `resolved` count all of them.
+    """
     lines = [
         f"{_SIGNS[incident.severity]} {inert(incident.agent_id)} in {inert(incident.environment)}: "
-        f"{_cut(inert(incident.summary), 160)} ({incident.incident_id})"
-        for incident in still[:20]
+        f"{_cut(inert(incident.summary), 160)} ({incident.incident_id}, {incident.status})"
+        for incident in shown
     ]
-    lines.append("all of them: auditfuse incidents list")
+    lines.append("all of them: auditfuse incidents list --all")
+    parts = [f"and {live:,} more incident{'' if live == 1 else 's'}"] if live else []
+    if resolved:
+        parts.append(f"{resolved:,} resolved before they could be told")
     return Page(
-        page_id=page_id, dedup_key=page_id, severity=severity, title=title, body="\n".join(lines)
+        page_id=page_id,
+        dedup_key=page_id,
+        severity=severity,
+        title=f"{_SIGNS[severity]} {', '.join(parts)}",
+        body="\n".join(lines),
     )
 
 
@@ -109,6 +120,17 @@ def render_dead_man(page_id: str, target: str, undelivered: int, since_ms: int, 
             f"since {_time(since_ms)} ({error})"
         ),
         body=f"what is open: auditfuse incidents list\ntry the target: auditfuse page test {target}",
+    )
+
+
+def sample(page_id: str, now_ms: int) -> Page:
+    """What `auditfuse page test` sends."""
+    return Page(
+        page_id=page_id,
+        dedup_key=page_id,
+        severity="info",
+        title=f"INFO auditfuse test page: nothing is wrong; sent {_time(now_ms)}",
+        body="If a person reads this, pages arrive here. Nothing has to be done.",
     )
 
 
@@ -146,14 +168,24 @@ def _samples(evidence: Mapping[str, object]) -> list[str]:
     return lines
 
 
-def _switch(agent: str, switch_state: str | None, trip: str | None) -> list[str]:
+def _switch(incident: Incident, switch_state: str | None, trip: str | None) -> list[str]:
     lines = [f"kill switch: {_trip_words(trip)}"]
     if switch_state:
         lines[0] += f"; state now: {inert(switch_state)}"
-    if _tripped(trip):
-        lines.append(f"undo: auditfuse killswitch reset --agent {agent} --reason WHY (two people)")
+    tripped = _TRIP_ID.search(trip or "")
+    if tripped is not None:
+        trip_id = tripped.group()
+        lines.append(
+            f"undo: auditfuse killswitch reset {trip_id} --reason WHY (asked by one, approved by another)"
+        )
+        lines.append(f"allow reads: auditfuse killswitch step-down {trip_id} --reason WHY (one person)")
+    elif _PLAIN_NAME.fullmatch(incident.agent_id):
+        lines.append(
+            f"stop it: auditfuse killswitch trip --agent {incident.agent_id} --mode off --reason WHY"
+        )
     else:
-        lines.append(f"stop it: auditfuse killswitch trip --agent {agent} --mode off --reason WHY")
+        # A name that a shell could obey has no place in a line that people paste into one.
+        lines.append("stop it: auditfuse killswitch trip --agent NAME --mode off --reason WHY")
     return lines
 
 
@@ -168,14 +200,15 @@ def _next_steps(incident: Incident, finding: Finding, evidence: Mapping[str, obj
     return lines
 
 
-def _tripped(trip: str | None) -> bool:
-    return trip is not None and trip.startswith("tripped")
-
-
 def _trip_words(trip: str | None) -> str:
-    if trip is None:
-        return "nothing was tripped"
-    return "would have tripped (shadow mode)" if trip == "shadow" else inert(trip)
+    return "nothing was tripped" if trip is None else inert(trip)
+
+
+def _trip_in_short(trip: str | None) -> str:
+    """For the title: the reasons are in the body."""
+    if trip is not None and trip.startswith("shadow"):
+        return "would have tripped (shadow mode)"
+    return "not tripped" if trip is not None and trip.startswith("not tripped") else _trip_words(trip)
 
 
 def _number(value: float | int | str) -> str:

@@ -4,57 +4,29 @@ Every public method is one transaction, tried again while the database is locked
 """
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Protocol, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
 
 import msgspec
-from sqlalchemy import Connection, func, insert, select, update
-from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError
+from sqlalchemy import Connection, func, insert, inspect, select
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 
 from pipeline.errors import AuditfuseError, StoreError
+from pipeline.respond import consume, tables
 from pipeline.respond import incidents as grouping
-from pipeline.respond import tables
 from pipeline.respond.config import RespondConfig, StateConfig
-from pipeline.respond.incidents import PAGED, SEVERITY_RANK, Change, Episode
-from schemas.finding import Finding, FindingRow, IncidentRow
+from pipeline.respond.consume import Consumed, ConsumedElsewhere, Ends, FoundFinding
+from pipeline.respond.incidents import Change, Episode
+from schemas.finding import FindingRow
 from schemas.incident import Incident
 
 __all__ = ["Consumed", "ConsumedElsewhere", "StateConfig", "StateDatabase", "StateUnavailable"]
 
 _T = TypeVar("_T")
-_CHUNK = 500
-"""Values in one IN list: SQLite and PostgreSQL both take many more, planners like fewer."""
-Ends = Mapping[tuple[str, int], tuple[int, int]]
-
-
-class FoundFinding(Protocol):
-    """A finding as the detect stage hands it over."""
-
-    @property
-    def finding(self) -> Finding: ...
-    @property
-    def late(self) -> bool: ...
-    @property
-    def evidence(self) -> Mapping[str, object]: ...
 
 
 class StateUnavailable(AuditfuseError):
     """The state database is locked or away. Nothing was changed; try again."""
-
-
-class ConsumedElsewhere(StoreError):
-    """Another process has consumed these rows. Nothing was changed: load the ends again, or stop."""
-
-
-class Consumed(msgspec.Struct, frozen=True, kw_only=True):
-    """What one consumption did."""
-
-    findings: list[FindingRow]
-    """The findings that were not known before."""
-    opened: list[str]
-    """Incidents that were opened or reopened."""
-    pages: int
-    """Messages put into the outbox, one a page and target."""
 
 
 class IncidentDetail(msgspec.Struct, frozen=True, kw_only=True):
@@ -76,20 +48,16 @@ class StateDatabase:
         self._engine = tables.open_engine(config)
 
     def create_schema(self) -> None:
-        """Make the tables where there are none. Raises StateUnavailable for a newer or older schema."""
-
-        def create(connection: Connection) -> None:
-            tables.metadata.create_all(connection)
-            version = connection.scalar(select(tables.schema_version.c.version))
-            if version is None:
-                connection.execute(insert(tables.schema_version).values(version=tables.SCHEMA_VERSION))
-            elif version != tables.SCHEMA_VERSION:
-                raise StoreError(
-                    f"the state database has schema {version}, this auditfuse needs {tables.SCHEMA_VERSION}; "
-                    "run the version that wrote it"
-                )
-
-        self.write(create)
+        """Make the tables where there are none. Raises StoreError for a schema of another version."""
+        # Read first: where the tables are there, no lock is needed, and a locked database stops no start.
+        version = self.read(_stored_version)
+        if version is None:
+            version = self.write(_create)
+        if version != tables.SCHEMA_VERSION:
+            raise StoreError(
+                f"the state database has schema {version}, this auditfuse needs {tables.SCHEMA_VERSION}; "
+                "run the version that wrote it"
+            )
 
     def close(self) -> None:
         """Give back the connections."""
@@ -111,14 +79,13 @@ class StateDatabase:
         """Take what was found in the rows from each old to each new sealed end, all or nothing.
 
         `ends` maps (topic id, partition) to (old end, new end); `trips` maps finding ids to what was
-        done about them (`tripped…`, `shadow`, `not tripped: why`). Findings that are known already
-        are left out. Raises ConsumedElsewhere where an old end is not the one stored.
+        done about them (`tripped to MODE (TRIP ID)`, `shadow: why`, `not tripped: why`). Findings that
+        are known already are left out. Raises ConsumedElsewhere where an old end is not the one stored.
         """
 
         def transaction(connection: Connection) -> Consumed:
-            for (topic_id, partition), (old, new) in sorted(ends.items()):
-                _advance(connection, topic_id, partition, old, new)
-            return self._take(connection, found, now_ms, trips or {})
+            consume.advance(connection, ends)
+            return consume.take(connection, found, now_ms, trips or {}, self._respond)
 
         return self.write(transaction)
 
@@ -145,9 +112,10 @@ class StateDatabase:
             quiet = (table.c.status != "resolved") & (table.c.last_window_end_ms < limit_ms)
             resolved: list[str] = []
             for row in connection.execute(select(table.c.episode).where(quiet).with_for_update()):
-                change = grouping.resolve(_episode(row.episode), grouping.BY_RECOVERY, reason, now_ms)
+                current = msgspec.json.decode(row.episode, type=Episode)
+                change = grouping.resolve(current, grouping.BY_RECOVERY, reason, now_ms)
                 if change is not None:
-                    _store_change(connection, change)
+                    consume.store_change(connection, change)
                     resolved.append(change.episode.incident.incident_id)
             return resolved
 
@@ -156,11 +124,12 @@ class StateDatabase:
     def incidents(self, include_resolved: bool = False, limit: int = 1_000) -> list[Incident]:
         """Incidents, the latest first."""
         table = tables.incidents
-        query = select(table.c.episode).order_by(table.c.opened_at_ms.desc(), table.c.incident_id).limit(limit)
+        latest_first = (table.c.opened_at_ms.desc(), table.c.incident_id)
+        query = select(table.c.episode).order_by(*latest_first).limit(limit)
         if not include_resolved:
             query = query.where(table.c.status != "resolved")
         rows = self.read(lambda connection: connection.execute(query).all())
-        return [_episode(row.episode).incident for row in rows]
+        return [msgspec.json.decode(row.episode, type=Episode).incident for row in rows]
 
     def incident(self, incident_id: str) -> IncidentDetail:
         """One incident with its lead finding and its pages. Raises StoreError where there is none."""
@@ -171,11 +140,12 @@ class StateDatabase:
             if row is None:
                 raise _unknown(incident_id)
             of_incident = select(pages).where(pages.c.incident_id == incident_id).order_by(pages.c.seq)
-            told = [dict(page._mapping) for page in connection.execute(of_incident)]
+            told = [dict(page) for page in connection.execute(of_incident).mappings()]
             for page in told:
                 del page["body"]
+            current = msgspec.json.decode(row.episode, type=Episode)
             lead = msgspec.json.decode(row.lead, type=FindingRow)
-            return IncidentDetail(incident=_episode(row.episode).incident, lead=lead, trip=row.trip, pages=told)
+            return IncidentDetail(incident=current.incident, lead=lead, trip=row.trip, pages=told)
 
         return self.read(look)
 
@@ -184,7 +154,7 @@ class StateDatabase:
         table = tables.pages
         query = (
             select(table.c.incident_id, func.count())
-            .where((table.c.state == "pending") & table.c.incident_id.is_not(None))
+            .where(table.c.state.in_(["pending", "bundled"]) & table.c.incident_id.is_not(None))
             .group_by(table.c.incident_id)
         )
         rows = self.read(lambda connection: connection.execute(query).all())
@@ -203,46 +173,56 @@ class StateDatabase:
         pause_s = 0.02
         while True:
             try:
-                with self._engine.connect().execution_options(**{tables.READ_ONLY: read_only}) as connection:
-                    with connection.begin():
-                        return transaction(connection)
+                engine = self._engine.execution_options(**{tables.READ_ONLY: read_only})
+                with engine.begin() as connection:
+                    return transaction(connection)
             except (OperationalError, InterfaceError) as error:
                 if time.monotonic() + pause_s > deadline_s:
                     raise _unavailable(error) from None
             time.sleep(pause_s)
             pause_s = min(pause_s * 2, 1.0)
 
-    def _take(
-        self, connection: Connection, found: Sequence[FoundFinding], now_ms: int, trips: Mapping[str, str]
-    ) -> Consumed:
-        fresh = _unknown_of(connection, found)
-        current = _latest_episodes(connection, {item.finding.incident_key for item in fresh.values()})
-        new_keys = {episode.incident.incident_id for episode in current.values()}
-        leads: dict[str, FindingRow] = {}
-        tripped: dict[str, str] = {}
-        rows: list[FindingRow] = []
-        changes: list[Change] = []
-        append_rows: list[FindingRow | IncidentRow] = []
-        for finding_id, item in fresh.items():
-            finding = item.finding
-            change = grouping.fold(current.get(finding.incident_key), finding, now_ms, self._respond)
-            current[finding.incident_key] = change.episode
-            incident_id = change.episode.incident.incident_id
-            row = FindingRow(
-                id=finding_id,
-                finding=finding,
-                incident_id=incident_id,
-                late=item.late,
-                found_at_ms=now_ms,
-                evidence=dict(item.evidence),
-            )
-            rows.append(row)
-            append_rows.append(row)
-            if change.row is not None:
-                append_rows.append(change.row)
-            if change.kind in PAGED:
-                leads[incident_id] = row
-                changes.append(change)
-            if finding_id in trips:
-                tripped[incident_id] = trips[finding_id]
-        raise NotImplementedError
+    def _change(self, incident_id: str, change: Callable[[Episode], Change | None]) -> Incident:
+        table = tables.incidents
+
+        def transaction(connection: Connection) -> Incident:
+            query = select(table.c.episode).where(table.c.incident_id == incident_id).with_for_update()
+            row = connection.execute(query).first()
+            if row is None:
+                raise _unknown(incident_id)
+            current = msgspec.json.decode(row.episode, type=Episode)
+            changed = change(current)
+            if changed is None:
+                return current.incident
+            consume.store_change(connection, changed)
+            return changed.episode.incident
+
+        return self.write(transaction)
+
+
+def _stored_version(connection: Connection) -> int | None:
+    if not inspect(connection).has_table(tables.schema_version.name):
+        return None
+    return connection.scalar(select(tables.schema_version.c.version))
+
+
+def _create(connection: Connection) -> int:
+    tables.metadata.create_all(connection)
+    version = connection.scalar(select(tables.schema_version.c.version))
+    if version is not None:
+        return version
+    connection.execute(insert(tables.schema_version).values(version=tables.SCHEMA_VERSION))
+    return tables.SCHEMA_VERSION
+
+
+def _unknown(incident_id: str) -> StoreError:
+    return StoreError(f"there is no incident {incident_id}; auditfuse incidents list --all names them")
+
+
+def _unavailable(error: DBAPIError) -> StateUnavailable:
+    # The driver's text may hold the address or values of the statement: only its kind is told.
+    kind = type(error.orig).__name__
+    return StateUnavailable(
+        f"the state database cannot be used now ({kind}); nothing was lost, it is tried again. "
+        "Check that it is there, has room and is not locked by another process"
+    )

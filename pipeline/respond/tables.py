@@ -74,6 +74,7 @@ appends = Table(
     metadata,
     Column("seq", _Number, primary_key=True, autoincrement=True),
     Column("row_id", String, nullable=False, unique=True),
+    Column("kind", String, nullable=False),  # finding | incident
     Column("body", LargeBinary, nullable=False),  # JSON of a FindingRow or an IncidentRow
 )
 """Outbox: rows on their way into `_findings`. A row is deleted once it is sealed there."""
@@ -90,7 +91,8 @@ pages = Table(
     Column("awaits_row", String),
     Column("awaits_until_ms", BigInteger, nullable=False),
     Column("body", LargeBinary),  # JSON of a ready Page; null where it is rendered when sent
-    Column("state", String, nullable=False),  # pending | sent
+    Column("state", String, nullable=False),  # pending | bundled | sent | rerouted
+    Column("told_in", String),  # the summary's page id, where it is told in one
     Column("attempts", Integer, nullable=False),
     Column("next_attempt_at_ms", BigInteger, nullable=False),
     Column("created_at_ms", BigInteger, nullable=False),
@@ -100,7 +102,7 @@ pages = Table(
     Index("pages_due", "target", "state", "severity_rank"),
     Index("pages_of_incident", "incident_id"),
 )
-"""Outbox: one row a page and target. It stays `pending` until that target has taken it."""
+"""Outbox: one row a page and target. It is not `sent` before that target has taken it, or its summary."""
 
 deliveries = Table(
     "deliveries",

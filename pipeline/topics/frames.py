@@ -69,7 +69,7 @@ class FrameHead(NamedTuple):
     """The clear part of a frame, already checked against its mac."""
 
     length: int
-    count: int
+    message_count: int
     offset: int
 
 
@@ -102,7 +102,7 @@ class FrameCipher:
     def open(self, number: int, head: FrameHead, sealed: bytes) -> list[Message]:
         """The messages of a frame; raises Corrupt where anything of it or its place was changed."""
         try:
-            associated = self._associated(head.offset, head.count)
+            associated = self._associated(head.offset, head.message_count)
             plain = self._aead.decrypt(_nonce(number), sealed, associated)
         except InvalidTag:
             raise Corrupt(f"frame {number} (offset {head.offset}) was changed") from None

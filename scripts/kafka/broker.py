@@ -10,6 +10,7 @@ Java 17 and Maven, and takes the jars that `pom.xml` names from the repositories
 import argparse
 import base64
 import contextlib
+import ctypes
 import hashlib
 import os
 import re
@@ -120,6 +121,13 @@ def wait_until_listening(port: int, alive: Callable[[], bool], log: Path | None)
     raise BrokerError(f"the broker did not come up on port {port}\n{tail}")
 
 
+def end_with_parent() -> None:
+    """In the child: end when the parent is killed, so that no test run leaves a broker behind (Linux)."""
+    if sys.platform == "linux":
+        set_parent_death_signal = 1
+        ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGTERM)
+
+
 def stop_child(child: "subprocess.Popen[bytes]") -> None:
     """End a child: politely, then for good."""
     if child.poll() is None:
@@ -133,7 +141,7 @@ def stop_child(child: "subprocess.Popen[bytes]") -> None:
 
 def _start_docker(port: int) -> Broker:
     compose = ["docker", "compose", "-p", f"auditfuse-kafka-{port}", "-f", str(ROOT / "docker-compose.yml")]
-    environment = {**os.environ, "AUDITFUSE_KAFKA_PORT": str(port)}
+    environment = {**os.environ, "KAFKA_PORT": str(port)}
     up = subprocess.run(
         [*compose, "up", "--wait", "kafka"], env=environment, capture_output=True, text=True, check=False
     )
@@ -157,7 +165,11 @@ def _start_jvm(port: int, directory: Path) -> Broker:
         if not (directory / "log" / "meta.properties").exists():
             _format(java, properties)
         child = subprocess.Popen(
-            [*java, "kafka.Kafka", str(properties)], stdout=output, stderr=subprocess.STDOUT, cwd=directory
+            [*java, "kafka.Kafka", str(properties)],
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            cwd=directory,
+            preexec_fn=end_with_parent,  # noqa: PLW1509 (started before any thread)
         )
     try:
         wait_until_listening(port, lambda: child.poll() is None, log)

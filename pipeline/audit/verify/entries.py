@@ -7,14 +7,12 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import msgspec
 
+from pipeline.audit.store import APPEND_PARTITIONS, SegmentName, Store
 from pipeline.audit.verify.report import Fault, Note
 from schemas.log_entry import ZERO_HASH, LogEntry, SegmentRef
-
-APPENDABLE = frozenset({"_control", "_findings", "_checkpoint"})
 
 
 @dataclass
@@ -34,12 +32,14 @@ class LogState:
     topic_id: str
     partition: int
     entries: int = 0
-    end: int | None = None
+    end: int = 0
     live: dict[str, LiveSegment] = field(default_factory=dict[str, LiveSegment])
     superseded: set[str] = field(default_factory=set[str])
     published: list[SegmentRef] = field(default_factory=list[SegmentRef])
     """Every sealed or appended segment, in order, compacted since or not: what the chain must pass."""
     gaps: list[tuple[int, int]] = field(default_factory=list[tuple[int, int]])
+    skipped: list[tuple[int, int]] = field(default_factory=list[tuple[int, int]])
+    """Offsets without rows that the writer passed by in an idle entry: legitimate."""
     epochs: dict[str, tuple[int, str]] = field(default_factory=dict[str, tuple[int, str]])
     """The latest claim of each role: (epoch, writer)."""
     halted: bool = False
@@ -62,24 +62,29 @@ class LogState:
             )
         )
 
+    def note(self, what: str) -> None:
+        """Say something about the partition that is no fault."""
+        self.notes.append(Note(topic_id=self.topic_id, partition=self.partition, what=what))
 
-def read_log(directory: Path, topic_id: str, partition: int) -> LogState:
-    """Fold every entry of a partition's log directory, noting each fault once."""
+
+def read_log(store: Store, topic_id: str, partition: int) -> LogState:
+    """Fold every entry of a partition's log, noting each fault once."""
     state = LogState(topic_id, partition)
-    numbers, strangers = _numbers(directory)
-    state.notes += [
-        Note(topic_id=topic_id, partition=partition, what=f"{directory.name}/{name} is no log entry")
-        for name in strangers
-    ]
+    numbers = store.entry_numbers(topic_id, partition)
+    names = {f"{n:012d}.json" for n in numbers}
+    for stranger in set(store.objects.names(f"log/{topic_id}/{partition}")) - names:
+        state.note(f"{stranger} in its log is no log entry")
     previous_hash: str | None = ZERO_HASH
     previous: tuple[int, LogEntry | None] | None = None
     for n in numbers:
         expected_n = 0 if previous is None else previous[0] + 1
         if n != expected_n:
-            missing = f"entry {expected_n} is" if n == expected_n + 1 else f"entries {expected_n} to {n - 1} are"
+            missing = (
+                f"entry {expected_n} is" if n == expected_n + 1 else f"entries {expected_n} to {n - 1} are"
+            )
             state.fault(expected_n, f"{missing} missing")
             state.torn, previous_hash = True, None
-        content = (directory / f"{n:012d}.json").read_bytes()
+        content = store.read_entry(topic_id, partition, n) or b""
         entry = _decode(state, n, content)
         if entry is not None and previous_hash is not None and entry.prev != previous_hash:
             _unlinked(state, n, previous)
@@ -93,17 +98,6 @@ def read_log(directory: Path, topic_id: str, partition: int) -> LogState:
     return state
 
 
-def _numbers(directory: Path) -> tuple[list[int], list[str]]:
-    numbers: list[int] = []
-    strangers: list[str] = []
-    for path in directory.iterdir():
-        if len(path.name) == 17 and path.suffix == ".json" and path.stem.isdigit():
-            numbers.append(int(path.stem))
-        else:
-            strangers.append(path.name)
-    return sorted(numbers), sorted(strangers)
-
-
 def _decode(state: LogState, n: int, content: bytes) -> LogEntry | None:
     try:
         entry = msgspec.json.decode(content, type=LogEntry)
@@ -113,7 +107,9 @@ def _decode(state: LogState, n: int, content: bytes) -> LogEntry | None:
     if msgspec.json.encode(entry) != content:
         state.fault(n, "not in canonical form: its bytes were changed after it was written")
     elif (entry.n, entry.topic_id, entry.partition) != (n, state.topic_id, state.partition):
-        state.fault(n, f"says it is entry {entry.n} of {entry.topic_id}/{entry.partition}: moved or renumbered")
+        state.fault(
+            n, f"says it is entry {entry.n} of {entry.topic_id}/{entry.partition}: moved or renumbered"
+        )
     return entry
 
 
@@ -122,8 +118,10 @@ def _unlinked(state: LogState, n: int, previous: tuple[int, LogEntry | None] | N
     at = n if previous is None else previous[0]
     if state.faults and state.faults[-1].entry in (at, n):
         return  # already known to be wrong: the broken link is the same fault
-    how = "the first entry names one before it: its log was cut at the head" if previous is None else (
-        f"its bytes do not have the SHA-256 that entry {n} carries: edited, or put in another's place"
+    how = (
+        "the first entry names one before it: its log was cut at the head"
+        if previous is None
+        else (f"its bytes do not have the SHA-256 that entry {n} carries: edited, or put in another's place")
     )
     state.fault(at, how)
     state.torn = True
@@ -136,12 +134,10 @@ def _apply(state: LogState, entry: LogEntry) -> None:
             _claim(state, entry)
         case "seal" | "append":
             _publish(state, entry)
-        case "idle" | "halt":
-            _writer_only(state, entry)
-            if entry.end is not None and state.end is not None and entry.kind == "halt":
-                _same_end(state, entry)
-            state.halted = entry.kind == "halt" or state.halted
-            _advance_idle(state, entry)
+        case "idle":
+            _idle(state, entry)
+        case "halt":
+            _halt(state, entry)
         case "gap" | "resume":
             _go_on(state, entry)
         case "compact" | "erase":
@@ -168,16 +164,22 @@ def _writer_only(state: LogState, entry: LogEntry) -> None:
         state.fault(entry.n, f"{entry.kind} by one who does not hold the latest {role} claim")
 
 
-def _advance_idle(state: LogState, entry: LogEntry) -> None:
-    if entry.kind != "idle" or entry.end is None:
+def _idle(state: LogState, entry: LogEntry) -> None:
+    _writer_only(state, entry)
+    if entry.end is None or entry.end < state.end:
+        if not state.torn:
+            state.fault(entry.n, f"idle at offset {entry.end}, before the log's end {state.end}")
         return
-    if state.end is not None and entry.end < state.end and not state.torn:
-        state.fault(entry.n, f"idle at offset {entry.end}, before the log's end {state.end}")
+    if entry.end > state.end:
+        state.skipped.append((state.end, entry.end))
+    state.end = entry.end
 
 
-def _same_end(state: LogState, entry: LogEntry) -> None:
+def _halt(state: LogState, entry: LogEntry) -> None:
+    _writer_only(state, entry)
     if entry.end != state.end and not state.torn:
         state.fault(entry.n, f"halts at offset {entry.end}, not at the log's end {state.end}")
+    state.halted = True
 
 
 def _publish(state: LogState, entry: LogEntry) -> None:
@@ -191,10 +193,11 @@ def _publish(state: LogState, entry: LogEntry) -> None:
         _append_rules(state, entry)
     if state.halted:
         state.fault(entry.n, f"{entry.kind} while the partition was halted", ref.name)
-    if state.end is not None and ref.start != state.end and not state.torn:
+    if ref.start != state.end and not state.torn:
         state.fault(entry.n, f"starts at offset {ref.start}, not at the log's end {state.end}", ref.name)
     if ref.end <= ref.start:
         state.fault(entry.n, f"ends at offset {ref.end}, not after its start {ref.start}", ref.name)
+    _named_as_held(state, entry, ref)
     state.live[ref.name] = LiveSegment(ref, entry.n)
     state.published.append(ref)
     state.end = ref.end
@@ -202,7 +205,7 @@ def _publish(state: LogState, entry: LogEntry) -> None:
 
 
 def _append_rules(state: LogState, entry: LogEntry) -> None:
-    if state.topic_id not in APPENDABLE:
+    if state.topic_id not in APPEND_PARTITIONS:
         state.fault(entry.n, "append in a partition that only its writer may seal")
     twice = state.ids.intersection(entry.ids)
     if twice or len(set(entry.ids)) != len(entry.ids):
@@ -217,10 +220,9 @@ def _go_on(state: LogState, entry: LogEntry) -> None:
     if entry.kind == "gap" and entry.end is not None:
         if not entry.by or not entry.reason:
             state.fault(entry.n, "a gap accepted without a name or a reason")
-        if state.end is not None:
-            if entry.end < state.end and not state.torn:
-                state.fault(entry.n, f"a gap to offset {entry.end}, before the log's end {state.end}")
-            state.gaps.append((state.end, entry.end))
+        if entry.end <= state.end and not state.torn:
+            state.fault(entry.n, f"a gap to offset {entry.end}, not above the log's end {state.end}")
+        state.gaps.append((state.end, entry.end))
         state.end = entry.end
 
 
@@ -235,6 +237,7 @@ def _rewrite(state: LogState, entry: LogEntry) -> None:
         _same_rows(state, entry, [i.ref for i in inputs])
     erasable = entry.kind == "erase" or any(i.erasable for i in inputs)
     for ref in entry.outputs:
+        _named_as_held(state, entry, ref)
         state.live[ref.name] = LiveSegment(ref, entry.n, erasable)
 
 
@@ -248,3 +251,10 @@ def _same_rows(state: LogState, entry: LogEntry, inputs: list[SegmentRef]) -> No
     edges = [(r[0].start, r[-1].end, sum(x.rows for x in r), r[0].prev, r[-1].head) for r in (before, after)]
     if edges[0] != edges[1]:
         state.fault(entry.n, f"{entry.kind} that does not hold the same rows before and after")
+
+
+def _named_as_held(state: LogState, entry: LogEntry, ref: SegmentRef) -> None:
+    name = SegmentName.parse(ref.name)
+    held = (ref.start, ref.end, entry.kind, ref.sha256[:16])
+    if name is None or (name.start, name.end, name.kind, name.content) != held:
+        state.fault(entry.n, "names a segment that is not called what it holds", ref.name)

@@ -9,14 +9,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from hashlib import sha256
+from importlib import import_module
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import Any, TypeAlias
 
+import numpy as np
+import polars as pl
+
+from pipeline.audit.arrow import Array, ParquetFile, pa
 from pipeline.audit.chain import SALT_BYTES
 
-if TYPE_CHECKING:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
+pc: Any = import_module("pyarrow.compute")
+RecordBatch: TypeAlias = Any
 
 HASHED_COLUMNS = ["offset", "item", "meta", "payload", "salt_m", "salt_p", "h", "cp", "c"]
 HASH_BYTES = 32
@@ -50,7 +54,7 @@ class SegmentRows:
         self.faults.setdefault(index, RowFault(index, how))
 
 
-def read_rows(file: pq.ParquetFile, erasable: bool) -> SegmentRows:
+def read_rows(file: ParquetFile, erasable: bool) -> SegmentRows:
     """Read and hash a segment, one row group at a time."""
     rows = SegmentRows()
     for group in range(file.num_row_groups):
@@ -60,10 +64,7 @@ def read_rows(file: pq.ParquetFile, erasable: bool) -> SegmentRows:
     return rows
 
 
-def _add_batch(rows: SegmentRows, batch: pa.RecordBatch, erasable: bool) -> None:
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
+def _add_batch(rows: SegmentRows, batch: RecordBatch, erasable: bool) -> None:
     first = len(rows.offsets)
     rows.offsets += batch["offset"].to_pylist()
     rows.items += batch["item"].to_pylist()
@@ -89,9 +90,7 @@ def _add_batch(rows: SegmentRows, batch: pa.RecordBatch, erasable: bool) -> None
         ]
 
 
-def _hashes(rows: SegmentRows, column: pa.Array, first: int) -> list[bytes]:
-    import polars as pl
-
+def _hashes(rows: SegmentRows, column: Array, first: int) -> list[bytes]:
     stored: list[bytes | None] = pl.Series(column).to_list()
     for i, h in enumerate(stored):
         if h is None or len(h) != HASH_BYTES:
@@ -99,9 +98,7 @@ def _hashes(rows: SegmentRows, column: pa.Array, first: int) -> list[bytes]:
     return [h or b"" for h in stored]
 
 
-def _positions(batch: pa.RecordBatch) -> list[bytes]:
-    import numpy as np
-
+def _positions(batch: RecordBatch) -> list[bytes]:
     packed = np.empty(len(batch), dtype=[("offset", ">u8"), ("item", ">u4")])
     packed["offset"] = batch["offset"].to_numpy(zero_copy_only=False)
     packed["item"] = batch["item"].to_numpy(zero_copy_only=False)
@@ -109,11 +106,9 @@ def _positions(batch: pa.RecordBatch) -> list[bytes]:
     return [flat[i : i + 12] for i in range(0, len(flat), 12)]
 
 
-def _joined(salts: pa.Array, texts: pa.Array) -> Iterator[memoryview]:
+def _joined(salts: Array, texts: Array) -> Iterator[memoryview]:
     """`salt ‖ text` of every row as slices of one buffer."""
     import numpy as np
-    import pyarrow as pa
-    import pyarrow.compute as pc
 
     large = pa.large_binary()
     parts = [salts.cast(large), texts.cast(pa.large_string()).cast(large), pa.scalar(b"", large)]
@@ -124,9 +119,7 @@ def _joined(salts: pa.Array, texts: pa.Array) -> Iterator[memoryview]:
     return (view[a:b] for a, b in pairwise(edges.tolist()))
 
 
-def _tuples(batch: pa.RecordBatch) -> Iterator[tuple[Any, ...]]:
-    import pyarrow as pa
-
+def _tuples(batch: RecordBatch) -> Iterator[tuple[Any, ...]]:
     names = ("meta", "payload", "salt_m", "salt_p", "cp", "c")
     return zip(*(batch[name].cast(pa.binary()).to_pylist() for name in names), strict=True)
 
@@ -196,7 +189,10 @@ def _diagnose(rows: SegmentRows, order: list[int], chain: _Chain, head: bytes, m
     broken = [i for i, h in enumerate(chain.hashes) if chain.computed[i] != h]
     edited_hash = {i for i in broken if _hash_was_edited(chain, i, head)}
     for i in broken:
-        if i - 1 in edited_hash and sha256(chain.computed[i - 1] + chain.leaves[i]).digest() == chain.hashes[i]:
+        if (
+            i - 1 in edited_hash
+            and sha256(chain.computed[i - 1] + chain.leaves[i]).digest() == chain.hashes[i]
+        ):
             continue  # broken only through the row before
         skipped = _inserted_before(chain, i)
         if skipped:
@@ -206,7 +202,9 @@ def _diagnose(rows: SegmentRows, order: list[int], chain: _Chain, head: bytes, m
         elif i in edited_hash:
             rows.fault(order[i], "its stored hash h was changed")
         elif missing > 0:
-            rows.fault(order[i], f"does not follow from the row before it: {missing} rows of the segment are missing")
+            rows.fault(
+                order[i], f"does not follow from the row before it: {missing} rows of the segment are missing"
+            )
         else:
             rows.fault(order[i], "its meta, payload, salts or position are not those that were chained")
 

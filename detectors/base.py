@@ -1,0 +1,138 @@
+"""What a detector is: a frozen configuration, counts over signals, a test of them, and its own cases.
+
+A detector is pure. It names what to count per (environment, agent) and window; `pipeline.detect`
+counts for all detectors in one pass and asks each to put what was found into words. Polars is
+imported only where expressions are made, so that reading a configuration costs nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
+
+import msgspec
+from pydantic import BaseModel, ConfigDict, Field
+
+from schemas.finding import Severity
+
+if TYPE_CHECKING:
+    import polars as pl
+
+TestKind = Literal["rate", "ratio"]
+"""rate: hits a minute against the agent's own rate; ratio: hits among its eligible events."""
+
+ERROR_RUN_LENGTH = 20
+"""`in_error_run` is true for a failed event when at least half of that many events of its agent,
+the newest of its partition and itself, failed. It depends on one partition's order alone, so a
+share can be part of a count that only grows."""
+
+
+class StatisticConfig(BaseModel):
+    """The e-detector's settings. The product keys × minutes a day × detectors ÷ false pages a day
+    that one is willing to see gives `page_at`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    page_at: float = Field(default=1e7, gt=1)
+    """E-value from which a finding is raised: about one false finding in that many agent-minutes."""
+    trip_at: float = Field(default=1e8, gt=1)
+    """E-value from which the finding may trip a kill switch."""
+    multiples: tuple[float, ...] = (2.0, 3.0, 5.0, 10.0, 30.0)
+    """The alternatives, as multiples of the baseline (of its odds for a ratio), equally weighted."""
+    slack: float = Field(default=1.5, ge=1)
+    """What counts as normal: up to this multiple of the learned baseline."""
+    half_life_minutes: float = Field(default=1440, gt=0)
+    """The baseline forgets by half in so many minutes of activity."""
+    learning_minutes: int = Field(default=240, ge=1)
+    """Minutes seen of an agent before the statistic may speak; floors watch from the first event."""
+    learning_events: int = Field(default=200, ge=0)
+    """Eligible events seen of an agent before the statistic may speak (ratios only)."""
+    freeze_below_p: float = Field(default=1e-4, gt=0, lt=1)
+    """A minute less likely than this is learned from only after `quiet_minutes` without an episode."""
+    quiet_minutes: int = Field(default=30, ge=1)
+    """An episode ends after so many ordinary minutes in a row; the next one is a new finding."""
+    relearn_after_minutes: int = Field(default=1440, ge=1)
+    """An episode that lasts longer is the new normal: the baseline is learned afresh."""
+
+
+class FloorConfig(BaseModel):
+    """A count that proves harm by itself and needs no learning. Windows are in append time."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    per_minute: int = Field(gt=0)
+    """Fires when one minute (starting at :00 or :30) holds at least so many."""
+
+
+class Seen(msgspec.Struct, frozen=True):
+    """What a statistic saw in the minute that crossed its threshold."""
+
+    hits: int
+    eligible: int
+    baseline: float
+    """Hits a minute (rate) or the share of hits (ratio) that is normal."""
+    log10_e: float
+    learned_minutes: int
+
+
+class Case(msgspec.Struct, frozen=True, kw_only=True):
+    """A detector's own example: signals in, and the findings that must come out, or none.
+
+    `events`: one mapping an event, with `at_s` (seconds after the case begins), `times` (default 1,
+    spread over `spread_s`), and any columns of a signal; the rest takes plain defaults.
+    """
+
+    name: str
+    events: Sequence[Mapping[str, Any]]
+    fires: Sequence[str] = ()
+    """The kinds of the findings that are expected, in order; empty: stays quiet."""
+    trips: bool = False
+    """Whether one of them may trip."""
+
+
+class Detector(Protocol):
+    """What `pipeline.detect` and `auditfuse sources` need of every detector."""
+
+    name: ClassVar[str]
+    severity: ClassVar[Severity]
+    runbook: ClassVar[str]
+    needs: ClassVar[tuple[str, ...]]
+    """Signal columns without which the detector is blind."""
+    cases: ClassVar[tuple[Case, ...]]
+
+
+class CountingDetector(Detector, Protocol):
+    """A detector over counts: a statistical test, a deterministic floor, or both."""
+
+    test: ClassVar[TestKind | None]
+    hits_sql: ClassVar[str]
+    """The same condition as `hits()`, for the page: what an analyst pastes behind WHERE."""
+
+    @property
+    def statistic(self) -> StatisticConfig: ...
+
+    @property
+    def floor(self) -> FloorConfig | None: ...
+
+    def hits(self) -> pl.Expr:
+        """Boolean: the events that the statistic counts."""
+        ...
+
+    def eligible(self) -> pl.Expr:
+        """Boolean: the events that could have been hits (the denominator of a ratio)."""
+        ...
+
+    def floor_hits(self) -> pl.Expr:
+        """Boolean: the events that the floor counts."""
+        ...
+
+    def say_statistic(self, seen: Seen) -> str:
+        """One line for the person on call."""
+        ...
+
+    def say_floor(self, per_minute: int) -> str: ...
+
+
+def runbook_of(name: str) -> str:
+    """Where the runbook of a detector is, relative to the repository."""
+    return f"docs/runbooks/{name}.md"

@@ -1,0 +1,238 @@
+"""All stages in one process: what `auditfuse run` and `auditfuse ingest` start.
+
+    topics → Worker → Partition (prepare, seal) → Watch (detect, trip, commit) → Deliverer (append, page)
+
+The kill switch and its server start first and stop last: they must work when everything else is broken.
+"""
+
+import asyncio
+import functools
+import threading
+from collections.abc import Awaitable, Callable, Sequence
+
+import structlog
+
+from pipeline.audit.catalog import CatalogRunner
+from pipeline.audit.compact import Compactor
+from pipeline.audit.control import AppendLog, AppendRow
+from pipeline.audit.signals import signals_from_rows
+from pipeline.audit.store import FINDINGS, Store
+from pipeline.audit.writer import PartitionWriter, new_writer_id
+from pipeline.clock import NowMs, system_now_ms
+from pipeline.config import Config
+from pipeline.decode.sources import SourceConfig
+from pipeline.errors import AuditfuseError, ConfigError
+from pipeline.keys import Keys
+from pipeline.killswitch.control_log import ControlLog
+from pipeline.killswitch.state import Context, join
+from pipeline.killswitch.switch import KillSwitch
+from pipeline.pool import PreparePool
+from pipeline.prepare import Preparation
+from pipeline.respond.outbox import Deliverer
+from pipeline.respond.pager import ApprisePager
+from pipeline.respond.state import StateDatabase
+from pipeline.tail import Handover, Tail
+from pipeline.topics.base import Consumer
+from pipeline.topics.kafka import KafkaConsumer
+from pipeline.topics.local import LocalConsumer
+from pipeline.watch import Watch
+from pipeline.worker import Worker
+from schemas.finding import FindingRow, IncidentRow
+from schemas.log_entry import SegmentRef
+from schemas.record import Row
+
+log = structlog.get_logger()
+
+RETRY_FIRST_S = 0.5
+RETRY_MAX_S = 15.0
+THREAD_STOP_S = 30.0
+
+
+class App:
+    """Owns every part; `run` lasts until `stop`."""
+
+    def __init__(
+        self, config: Config, sources: Sequence[SourceConfig], now_ms: NowMs = system_now_ms
+    ) -> None:
+        self.config = config
+        self.sources = sources
+        self._now_ms = now_ms
+        self.writer_id = new_writer_id()
+        self.store = Store(config.store.path)
+        self.keys = Keys(config.keys.path)
+        self.state = StateDatabase(config.state, config.respond)
+        self.switch = self._new_switch()
+        self.deliverer = self._new_deliverer()
+        self.handover = Handover()
+        self.watch = self._new_watch()
+        self.pool = PreparePool(
+            functools.partial(build_preparation, config, tuple(sources)), config.worker.processes
+        )
+        self.workers: dict[str, Worker] = {}
+        self.sealed_ends: dict[tuple[str, int], int] = {}
+        """Where each partition that this process has sealed goes on …"""
+        self.sealed_starts: dict[tuple[str, int], int] = {}
+        """… and where this process began to seal it."""
+        self.sealed_rows = 0
+        self.sealed_dead_letters = 0
+        self._failing: set[str] = set()
+        self._stop = asyncio.Event()
+        self._watch_stop = threading.Event()
+
+    def stop(self) -> None:
+        """Ask `run` to drain, seal and return."""
+        self._stop.set()
+        for worker in self.workers.values():
+            worker.stop()
+
+    @property
+    def is_caught_up(self) -> bool:
+        """Every message that was there is sealed, was seen by the detectors, and told."""
+        read = all(s.name in self.workers and self.workers[s.name].is_caught_up for s in self.sources)
+        seen = all(self.watch.ends.get(key, 0) >= end for key, end in self.sealed_ends.items())
+        return read and seen
+
+    def readiness(self) -> dict[str, bool]:
+        """What must hold before this process does its work, by name."""
+        parts = {
+            f"source {s.name}": s.name in self.workers and self.workers[s.name].is_ready for s in self.sources
+        }
+        return parts | {"detection": self.watch.is_ready} | dict.fromkeys(self._failing, False)
+
+    async def run(self) -> None:
+        """Run every stage until `stop`; then drain in the order of the flow."""
+        ingest = [
+            asyncio.create_task(
+                self._supervise(f"source {source.name}", functools.partial(self._ingest, source))
+            )
+            for source in self.sources
+        ]
+        delivered = asyncio.Event()
+        deliver = asyncio.create_task(self.deliverer.run(delivered))
+        watch = threading.Thread(target=self._watch_thread, name="watch", daemon=True)
+        watch.start()
+        background = [
+            Compactor(self.store, self.config.store, writer_id=self.writer_id, now_ms=self._now_ms),
+            CatalogRunner(self.store.root),
+        ]
+        for part in background:
+            part.start()
+        try:
+            await asyncio.gather(*ingest)
+            self._watch_stop.set()
+            self.handover.arrived.set()
+            await asyncio.to_thread(watch.join, THREAD_STOP_S)
+        finally:
+            delivered.set()
+            await deliver
+            for part in background:
+                part.stop()
+            self.pool.close()
+            self.state.close()
+
+    async def _supervise(self, part: str, run: Callable[[], Awaitable[None]]) -> None:
+        """Run a part until the stop; what fails is started again, later and later. A part that is down
+        stops no other: least of all the kill switch."""
+        pause_s = RETRY_FIRST_S
+        while not self._stop.is_set():
+            try:
+                await run()
+                self._failing.discard(part)
+                return
+            except (ConfigError, asyncio.CancelledError):
+                raise
+            except Exception as error:  # noqa: BLE001 (named by its type; its text may hold content)
+                self._failing.add(part)
+                text = str(error) if isinstance(error, AuditfuseError) else type(error).__name__
+                log.error("failed, will be started again", part=part, error=text)
+            try:
+                await asyncio.wait_for(self._stop.wait(), pause_s)
+            except TimeoutError:
+                pause_s = min(pause_s * 2, RETRY_MAX_S)
+
+    async def _ingest(self, source: SourceConfig) -> None:
+        worker = Worker(
+            self._consumer(source),
+            source.name,
+            claim=self._claim,
+            prepare=self.pool.prepare,
+            on_sealed=self._on_sealed,
+            config=self.config.worker,
+            seal=self.config.store,
+            now_ms=self._now_ms,
+        )
+        self.workers[source.name] = worker
+        if not self._stop.is_set():
+            await worker.run()
+
+    def _consumer(self, source: SourceConfig) -> Consumer:
+        if source.kind == "kafka":
+            return KafkaConsumer(self.config.kafka, source.topic)
+        return LocalConsumer(self.config.topics, source.topic, self.keys)
+
+    def _claim(self, topic_id: str, partition: int) -> PartitionWriter:
+        return PartitionWriter.claim(
+            self.store, topic_id, partition, writer_id=self.writer_id, now_ms=self._now_ms
+        )
+
+    def _on_sealed(self, topic_id: str, partition: int, segment: SegmentRef, rows: Sequence[Row]) -> None:
+        self.sealed_starts.setdefault((topic_id, partition), segment.start)
+        self.sealed_ends[topic_id, partition] = segment.end
+        self.sealed_rows += len(rows)
+        self.sealed_dead_letters += sum(row.kind == "dead_letter" for row in rows)
+        self.handover.put(segment.name, signals_from_rows(rows))
+
+    def _watch_thread(self) -> None:
+        """Detection needs the state database: wait for it, but hold up nothing else."""
+        while not self._watch_stop.is_set():
+            try:
+                self.state.create_schema()
+                break
+            except AuditfuseError as error:
+                log.error("state database cannot be used yet", error=str(error))
+                self._watch_stop.wait(RETRY_FIRST_S)
+        self.watch.run(self.handover.arrived, self._watch_stop)
+
+    def _new_switch(self) -> KillSwitch:
+        control = ControlLog(self.store, writer_id=self.writer_id, now_ms=self._now_ms)
+        return KillSwitch(
+            self.config.killswitch,
+            append=control.append,
+            read_sealed=control.read_sealed,
+            now_ms=self._now_ms,
+        )
+
+    def _new_deliverer(self) -> Deliverer:
+        append_log = AppendLog(self.store, FINDINGS, writer_id=self.writer_id, now_ms=self._now_ms)
+
+        def append(rows: Sequence[FindingRow | IncidentRow]) -> None:
+            append_log.append([AppendRow.of(row) for row in rows])
+
+        return Deliverer(
+            self.state,
+            append,
+            ApprisePager(self.config.respond),
+            self.config.respond,
+            self._now_ms,
+            switch_state=self._switch_words,
+        )
+
+    def _switch_words(self, environment: str, agent_id: str) -> str:
+        context = Context(agents=frozenset({agent_id.casefold()}), environment=environment.casefold())
+        return join(self.switch.state.matching(context))
+
+    def _new_watch(self) -> Watch:
+        return Watch(
+            tail=Tail(self.store, self.handover),
+            detect=self.config.detect,
+            state=self.state,
+            switch=self.switch,
+            snapshots=self.store.root / "snapshots",
+            on_found=self.deliverer.wake,
+            now_ms=self._now_ms,
+        )
+
+
+def build_preparation(config: Config, sources: tuple[SourceConfig, ...]) -> Preparation:
+    """The preparation of one process of the pool."""
+    return Preparation(sources, config.tools, config.redaction, Keys(config.keys.path))

@@ -1,0 +1,323 @@
+"""The catalog: DuckDB files with views over the live segments, for everyone who queries.
+
+One lock holder at a time builds the next file aside and renames it into place; nobody holds a file that
+is written. A pointer names the newest, with the log tails it stands on: it never goes back behind them.
+Everything in the directory is a cache: it can be deleted, and is made anew.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import logging
+import os
+import secrets
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Generator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from pipeline import durable
+from pipeline.audit.log import PartitionLog, PartitionState
+from pipeline.audit.repeats import PublishedRows, Repeats
+from pipeline.audit.store import APPEND_PARTITIONS, CONTROL, FINDINGS, Store
+from pipeline.audit.views import COLUMN_COMMENTS, base_views, derived_views, quoted
+from pipeline.clock import NowMs, system_now_ms
+from pipeline.errors import StoreError
+
+if TYPE_CHECKING:
+    import duckdb
+
+MIN_INTERVAL_MS = 1000
+"""The catalog is built at most this often."""
+GRACE_S = 900
+"""Superseded catalog files live on this long, so that running queries finish."""
+_READ_ONLY_FRESH_MS = 5000
+"""Where the store cannot be written, a catalog of this age is taken: its builder is at work."""
+
+_log = logging.getLogger(__name__)
+
+
+class Pointer(msgspec.Struct, frozen=True, kw_only=True):
+    """What `catalog/current.json` holds."""
+
+    number: int
+    file: str
+    built_at_ms: int
+    tails: dict[str, int]
+    """`<topic id>/<partition>` → entries of its log that the catalog stands on."""
+
+
+class Catalog:
+    """The catalog of one store, kept open by whoever builds it again and again. One thread at a time."""
+
+    def __init__(self, root: Path, *, now_ms: NowMs = system_now_ms) -> None:
+        self.directory = root.absolute() / "catalog"
+        self.warnings: list[str] = []
+        """Partitions whose log could not be read to its end: they are shown as far as it could."""
+        self._store = Store(root)
+        self._now_ms = now_ms
+        self._logs: dict[tuple[str, int], PartitionLog] = {}
+
+    def refresh(self, *, at_once: bool = False) -> Path | None:
+        """Build the next catalog if the logs have grown; returns the newest one's path.
+
+        One that is less than a second old stands, unless `at_once`.
+
+        None where another process is building the first one right now. Raises StoreError where the
+        logs are behind the newest catalog, OSError where the store cannot be written.
+        """
+        durable.make_directory(self.directory)
+        with self._lock() as held:
+            pointer = self.pointer()
+            age_ms = self._now_ms() - pointer.built_at_ms if pointer else MIN_INTERVAL_MS
+            if held and (at_once or not 0 <= age_ms < MIN_INTERVAL_MS):
+                states = self.states()
+                tails = _tails(states)
+                if pointer is None or pointer.tails != tails or not (self.directory / pointer.file).exists():
+                    _require_ahead(pointer, tails)
+                    pointer = self._build(states, tails, pointer.number + 1 if pointer else 1)
+                    self._remove_superseded(pointer)
+        return self.directory / pointer.file if pointer else None
+
+    def pointer(self) -> Pointer | None:
+        """The newest catalog, None where none was built yet."""
+        try:
+            return msgspec.json.decode((self.directory / "current.json").read_bytes(), type=Pointer)
+        except (FileNotFoundError, msgspec.MsgspecError):
+            return None
+
+    def is_stale(self) -> bool:
+        """Whether the logs have grown beyond the newest catalog."""
+        pointer = self.pointer()
+        return pointer is None or pointer.tails != _tails(self.states())
+
+    def write_copy(self, target: Path) -> None:
+        """A catalog file at `target`, which must not exist, with absolute paths to this store's files."""
+        if target.exists():
+            raise StoreError(f"{target} exists; name a file that does not")
+        self._write(target, self.states(), working=None)
+
+    def states(self) -> list[PartitionState]:
+        """Every partition as far as its log now reads."""
+        self.warnings = []
+        for identity in self._store.partitions():
+            log = self._logs.setdefault(identity, PartitionLog(self._store, *identity))
+            try:
+                log.refresh()
+            except StoreError as error:
+                self.warnings.append(str(error))
+        return [log.state for _, log in sorted(self._logs.items())]
+
+    def _build(self, states: list[PartitionState], tails: dict[str, int], number: int) -> Pointer:
+        import duckdb
+
+        for leftover in self.directory.glob(".building-*"):
+            durable.remove(leftover)
+        building = self.directory / f".building-{secrets.token_hex(8)}"
+        working = self.directory / "working.duckdb"
+        try:
+            self._write(building, states, working)
+        except duckdb.Error:
+            # A working file that a power cut damaged must not keep the catalog from being built.
+            for path in (building, working, self.directory / "working.duckdb.wal"):
+                durable.remove(path)
+            self._write(building, states, working)
+        building.chmod(0o440)
+        name = f"catalog-{number:012d}.duckdb"
+        os.replace(building, self.directory / name)  # noqa: PTH105 (by attribute, for the crash tests)
+        pointer = Pointer(number=number, file=name, built_at_ms=self._now_ms(), tails=tails)
+        durable.replace_atomically(self.directory / "current.json", msgspec.json.encode(pointer))
+        return pointer
+
+    def _write(self, target: Path, states: list[PartitionState], working: Path | None) -> None:
+        import duckdb
+
+        with duckdb.connect(str(target)) as connection:
+            self._write_segments(connection, states)
+        with Repeats(working) as repeats:
+            repeats.add(self._published(states))
+            count = repeats.copy_to(target)
+        with duckdb.connect(str(target)) as connection:
+            self._write_views(connection, states, has_repeats=count > 0)
+
+    def _published(self, states: list[PartitionState]) -> list[PublishedRows]:
+        return [
+            PublishedRows(
+                state.topic_id,
+                state.partition,
+                state.end,
+                [(ref.end, self._location(state, name)) for name, ref in state.live.items()],
+            )
+            for state in states
+            if state.topic_id not in APPEND_PARTITIONS
+        ]
+
+    def _location(self, state: PartitionState, name: str) -> str:
+        return self._store.segment_location(state.topic_id, state.partition, name)
+
+    def _write_segments(self, connection: duckdb.DuckDBPyConnection, states: list[PartitionState]) -> None:
+        connection.execute(_SEGMENTS_SCHEMA)
+        rows = [
+            [state.topic_id, state.partition, ref.name]
+            + [getattr(ref, name) for name in _SEGMENT_FACTS]
+            + [self._location(state, ref.name)]
+            for state in states
+            for ref in state.live.values()
+        ]
+        # One statement with lists, one a column: row by row would take a millisecond each.
+        columns = [list(column) for column in zip(*rows, strict=True)]
+        if columns:
+            connection.execute(_SEGMENTS_INSERT, columns)
+
+    def _write_views(
+        self, connection: duckdb.DuckDBPyConnection, states: list[PartitionState], *, has_repeats: bool
+    ) -> None:
+        paths: dict[str, list[str]] = {"": [], CONTROL: [], FINDINGS: []}
+        for state in states:
+            key = state.topic_id if state.topic_id in APPEND_PARTITIONS else ""
+            paths.setdefault(key, []).extend(self._location(state, name) for name in state.live)
+        for view in [*base_views(paths[""], paths[CONTROL], paths[FINDINGS]), *derived_views(has_repeats)]:
+            connection.execute(f'CREATE VIEW "{view.name}" AS {view.sql}')
+            connection.execute(f'COMMENT ON VIEW "{view.name}" IS {quoted(view.comment)}')
+        for view_name, comments in COLUMN_COMMENTS.items():
+            for column, comment in comments.items():
+                connection.execute(f'COMMENT ON COLUMN "{view_name}"."{column}" IS {quoted(comment)}')
+
+    def _remove_superseded(self, newest: Pointer) -> None:
+        oldest_kept_s = time.time() - GRACE_S
+        for path in self.directory.glob("catalog-*.duckdb"):
+            with contextlib.suppress(FileNotFoundError):
+                if path.name != newest.file and path.stat().st_mtime < oldest_kept_s:
+                    durable.remove(path)
+
+    @contextlib.contextmanager
+    def _lock(self) -> Generator[bool]:
+        """Whether this process may build; another one that does is not waited for."""
+        descriptor = os.open(self.directory / "lock", os.O_RDWR | os.O_CREAT, 0o640)
+        try:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                held = True
+            except BlockingIOError:
+                held = False
+            yield held
+        finally:
+            os.close(descriptor)
+
+
+_SEGMENT_FACTS = (
+    *("start", "end", "rows", "events", "bytes", "min_event_ms", "max_event_ms"),
+    *("sha256", "prev", "head", "merkle_root"),
+)
+_SEGMENTS_SCHEMA = """
+CREATE TABLE live_segments (topic_id VARCHAR, "partition" INTEGER, name VARCHAR, "start" BIGINT, "end" BIGINT,
+    "rows" BIGINT, events BIGINT, bytes BIGINT, min_event_time TIMESTAMP, max_event_time TIMESTAMP,
+    sha256 VARCHAR, prev VARCHAR, head VARCHAR, merkle_root VARCHAR, path VARCHAR)
+"""
+_SEGMENTS_INSERT = f"""
+INSERT INTO live_segments
+SELECT {", ".join(f"epoch_ms(c{i}::BIGINT)" if i in (8, 9) else f"c{i}" for i in range(15))}
+FROM (SELECT {", ".join(f"unnest(${i + 1}) AS c{i}" for i in range(15))})
+"""  # noqa: S608 (names of ours)
+
+
+def _tails(states: list[PartitionState]) -> dict[str, int]:
+    return {f"{state.topic_id}/{state.partition}": state.next_n for state in states}
+
+
+def _require_ahead(pointer: Pointer | None, tails: dict[str, int]) -> None:
+    if pointer is None:
+        return
+    for partition, tail in pointer.tails.items():
+        if tails.get(partition, 0) < tail:
+            raise StoreError(
+                f"the log of {partition} has {tails.get(partition, 0)} readable entries, the newest catalog "
+                f"stands on {tail}: its tail was cut or damaged; run auditfuse verify"
+            )
+
+
+def build_catalog(root: Path, *, now_ms: NowMs = system_now_ms) -> Path | None:
+    """Bring the catalog of the store at `root` up to date; returns the newest one's path.
+
+    None where another process is building the first one. Raises StoreError, OSError.
+    """
+    return Catalog(root, now_ms=now_ms).refresh()
+
+
+@contextlib.contextmanager
+def newest_catalog(root: Path, *, warn: Callable[[str], None] = _log.warning) -> Generator[Path]:
+    """The path of a catalog that shows all that was sealed when this was called.
+
+    Built first where it is stale. Where the store cannot be written, a catalog that its builder keeps
+    fresh is taken, else one is built in a temporary directory and removed afterwards.
+    """
+    if not root.is_dir():
+        raise StoreError(f"there is no store at {root}; give its directory with --store")
+    catalog = Catalog(root)
+    if os.access(root / "catalog" if (root / "catalog").exists() else root, os.W_OK):
+        path = _up_to_date(catalog)
+        for warning in catalog.warnings:
+            warn(warning)
+        yield path
+        return
+    pointer = catalog.pointer()
+    if pointer and (not catalog.is_stale() or system_now_ms() - pointer.built_at_ms < _READ_ONLY_FRESH_MS):
+        yield catalog.directory / pointer.file
+        return
+    with tempfile.TemporaryDirectory(prefix="auditfuse-catalog-") as directory:
+        target = Path(directory) / "catalog.duckdb"
+        catalog.write_copy(target)
+        yield target
+
+
+def _up_to_date(catalog: Catalog) -> Path:
+    """Refresh until nothing is missing that was sealed before; another builder is waited for."""
+    deadline_s = time.monotonic() + 60
+    wanted = _tails(catalog.states())
+    while True:
+        path, pointer = catalog.refresh(), catalog.pointer()
+        if path and pointer and all(pointer.tails.get(key, 0) >= n for key, n in wanted.items()):
+            return path
+        if time.monotonic() > deadline_s:
+            raise StoreError("another process has been building the catalog for a minute; try again")
+        time.sleep(0.05)
+
+
+class CatalogRunner:
+    """Keeps the catalog fresh in a thread of its own while `auditfuse run` goes on."""
+
+    def __init__(self, root: Path, *, interval_ms: int = MIN_INTERVAL_MS) -> None:
+        self._catalog = Catalog(root)
+        self._interval_s = max(interval_ms, MIN_INTERVAL_MS) / 1000
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="catalog", daemon=True)
+
+    def start(self) -> None:
+        """Begin to build."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Build once more, so that the catalog shows all that was sealed, and end. Waits for both."""
+        self._stopping.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._stopping.wait(self._interval_s):
+            self._refresh()
+        self._refresh(at_once=True)
+
+    def _refresh(self, *, at_once: bool = False) -> None:
+        import duckdb
+
+        try:
+            self._catalog.refresh(at_once=at_once)
+        except (StoreError, OSError) as error:
+            _log.warning("the catalog could not be refreshed: %s", error)
+        except duckdb.Error as error:
+            # DuckDB's texts may quote a value: only its kind is told. The trail itself is not at risk.
+            _log.warning("the catalog could not be refreshed: %s", type(error).__name__)

@@ -1,0 +1,331 @@
+"""The partition log: numbered entries whose fold says what is live, and who may write.
+
+`fold` is pure and the only place that decides whether an entry is valid: a writer folds an entry
+before it creates it, a reader folds it after reading it, verification folds them all again.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from hashlib import sha256
+from itertools import pairwise
+from types import MappingProxyType
+from typing import Any
+
+import msgspec
+
+from pipeline.audit import chain
+from pipeline.audit.store import APPEND_PARTITIONS, CONTROL, FINDINGS, SegmentName, Store
+from pipeline.errors import StoreError
+from schemas.log_entry import ZERO_HASH, EntryKind, LogEntry, SegmentKind, SegmentRef
+
+RETIRED_KEPT_MS = 3_600_000
+"""Replaced files are remembered this long, counted in the log's own time, so that a sweep tells a
+file that queries may still read from one that was never published."""
+
+
+class IdSet:
+    """An immutable set of ids that grows cheaply: frozensets, each at least twice the next one."""
+
+    __slots__ = ("_levels",)
+
+    def __init__(self, levels: tuple[frozenset[str], ...] = ()) -> None:
+        self._levels = levels
+
+    def __contains__(self, one_id: str) -> bool:
+        return any(one_id in level for level in self._levels)
+
+    def __len__(self) -> int:
+        return sum(map(len, self._levels))
+
+    def __or__(self, ids: Iterable[str]) -> "IdSet":
+        levels, newest = list(self._levels), frozenset(ids)
+        while levels and len(levels[-1]) < 2 * len(newest):
+            newest |= levels.pop()
+        return IdSet((*levels, newest)) if newest else self
+
+
+class PartitionState(msgspec.Struct, frozen=True, kw_only=True):
+    """What a partition's entries add up to. `live` is ordered by start."""
+
+    topic_id: str
+    partition: int
+    next_n: int = 0
+    last_hash: str = ZERO_HASH
+    """SHA-256 (hex) of the bytes of the last entry."""
+    last_ms: int = 0
+    """`at_ms` of the last entry."""
+    end: int = 0
+    """Every offset below is accounted for; the next segment starts here."""
+    head: bytes
+    """The chain hash of the last row, or what stands before the first."""
+    rows: int = 0
+    writer: str | None = None
+    epoch: int = 0
+    maintenance_writer: str | None = None
+    maintenance_epoch: int = 0
+    live: Mapping[str, SegmentRef] = MappingProxyType({})
+    retired: Mapping[str, int] = MappingProxyType({})
+    """Names that a compaction or erasure replaced → `at_ms` of that entry, for the last hour of them."""
+    idle_until_ms: int | None = None
+    """The append time of the latest idle entry, None once rows were sealed after it."""
+    halted: str | None = None
+    """The reason, where the partition waits for a person."""
+    ids: IdSet = IdSet()
+    """Append partitions: every id ever appended."""
+
+    @classmethod
+    def initial(cls, topic_id: str, partition: int) -> "PartitionState":
+        """The state before entry 0."""
+        return cls(topic_id=topic_id, partition=partition, head=chain.first_prev(topic_id, partition))
+
+
+def encode_entry(entry: LogEntry) -> bytes:
+    """The canonical bytes of an entry."""
+    return msgspec.json.encode(entry)
+
+
+def decode_entry(content: bytes, where: str) -> LogEntry:
+    """Raises StoreError where the bytes are not those of an entry, canonically encoded."""
+    try:
+        entry = _DECODER.decode(content)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        raise StoreError(f"log entry {where} cannot be read; run auditfuse verify") from None
+    if encode_entry(entry) != content:
+        raise StoreError(f"log entry {where} is not in canonical form; run auditfuse verify")
+    return entry
+
+
+def fold(state: PartitionState, entry: LogEntry, entry_bytes: bytes) -> PartitionState:
+    """The state after `entry`. Raises StoreError, which says why, where it is not valid here."""
+    if (entry.topic_id, entry.partition) != (state.topic_id, state.partition):
+        raise _invalid(state, entry, "belongs to another partition")
+    if entry.n != state.next_n:
+        raise _invalid(state, entry, f"is numbered {entry.n}")
+    if entry.prev != state.last_hash:
+        raise _invalid(state, entry, "does not carry the hash of the entry before it")
+    changes = _FOLDS[entry.kind](state, entry)
+    return msgspec.structs.replace(
+        state,
+        next_n=entry.n + 1,
+        last_hash=sha256(entry_bytes).hexdigest(),
+        last_ms=entry.at_ms,
+        **changes,
+    )
+
+
+class PartitionLog:
+    """A partition's log as far as it has been read. Not safe for use by several threads at once."""
+
+    def __init__(self, store: Store, topic_id: str, partition: int) -> None:
+        self.store = store
+        self.topic_id = topic_id
+        self.partition = partition
+        self._state = PartitionState.initial(topic_id, partition)
+
+    @classmethod
+    def open(cls, store: Store, topic_id: str, partition: int) -> "PartitionLog":
+        """The log with every present entry read. A partition without a log has the initial state."""
+        log = cls(store, topic_id, partition)
+        log.refresh()
+        return log
+
+    @property
+    def state(self) -> PartitionState:
+        """The fold of the entries read so far."""
+        return self._state
+
+    def refresh(self) -> PartitionState:
+        """Read and fold the entries that were added: one look-up where there are none."""
+        for entry, content in self._read_from(self._state.next_n):
+            self._state = fold(self._state, entry, content)
+        return self._state
+
+    def entries_after(self, n: int) -> Iterator[LogEntry]:
+        """The entries numbered above `n` (−1 for all) that are there now, in order. Not validated."""
+        return (entry for entry, _ in self._read_from(n + 1))
+
+    def try_append(self, entry: LogEntry) -> bool:
+        """Create `entry` as the next one. False where another came first: refresh and look again.
+
+        Raises StoreError where it would not be valid, OSError where it is not known whether it was
+        created; a refresh tells.
+        """
+        content = encode_entry(entry)
+        folded = fold(self._state, entry, content)
+        if not self.store.create_entry(self.topic_id, self.partition, entry.n, content):
+            return False
+        self._state = folded
+        return True
+
+    def next_entry(self, kind: EntryKind, *, at_ms: int, writer: str, **fields: Any) -> LogEntry:
+        """An entry that follows the state read so far."""
+        return LogEntry(
+            n=self._state.next_n,
+            prev=self._state.last_hash,
+            kind=kind,
+            topic_id=self.topic_id,
+            partition=self.partition,
+            at_ms=at_ms,
+            writer=writer,
+            **fields,
+        )
+
+    def _read_from(self, n: int) -> Iterator[tuple[LogEntry, bytes]]:
+        while (content := self.store.read_entry(self.topic_id, self.partition, n)) is not None:
+            yield decode_entry(content, f"{self.topic_id}/{self.partition}/{n:012d}"), content
+            n += 1
+
+
+_DECODER = msgspec.json.Decoder(LogEntry, strict=True)
+_Changes = dict[str, Any]
+
+
+def _invalid(state: PartitionState, entry: LogEntry, why: str) -> StoreError:
+    where = f"{state.topic_id}/{state.partition}/{state.next_n:012d}"
+    return StoreError(f"log entry {where} ({entry.kind}) {why}; run auditfuse verify")
+
+
+def _fold_claim(state: PartitionState, entry: LogEntry) -> _Changes:
+    maintenance = entry.role == "maintenance"
+    if entry.role is None:
+        raise _invalid(state, entry, "claims no role")
+    if not maintenance and state.topic_id in (CONTROL, FINDINGS):
+        raise _invalid(state, entry, "claims a partition that anyone may append to")
+    latest = state.maintenance_epoch if maintenance else state.epoch
+    if entry.epoch != latest + 1:
+        raise _invalid(state, entry, f"claims epoch {entry.epoch} after epoch {latest}")
+    if maintenance:
+        return {"maintenance_writer": entry.writer, "maintenance_epoch": entry.epoch}
+    return {"writer": entry.writer, "epoch": entry.epoch}
+
+
+def _fold_seal(state: PartitionState, entry: LogEntry) -> _Changes:
+    _require_writer(state, entry)
+    return _add_segment(state, entry, "seal")
+
+
+def _fold_append(state: PartitionState, entry: LogEntry) -> _Changes:
+    if state.topic_id not in APPEND_PARTITIONS:
+        raise _invalid(state, entry, "appends to a partition that has a writer")
+    if len(set(entry.ids)) != len(entry.ids) or any(one_id in state.ids for one_id in entry.ids):
+        raise _invalid(state, entry, "appends an id twice")
+    changes = _add_segment(state, entry, "append")
+    if entry.segment is None or len(entry.ids) != entry.segment.rows:
+        raise _invalid(state, entry, "does not name the id of each of its rows")
+    return {**changes, "ids": state.ids | entry.ids}
+
+
+def _add_segment(state: PartitionState, entry: LogEntry, kind: SegmentKind) -> _Changes:
+    segment = entry.segment
+    if segment is None:
+        raise _invalid(state, entry, "names no segment")
+    _require_name(state, entry, segment, kind, state.epoch if kind == "seal" else 0)
+    if state.halted is not None:
+        raise _invalid(state, entry, "adds to a halted partition")
+    if segment.start != state.end or segment.end <= segment.start or segment.rows < 1:
+        raise _invalid(state, entry, f"does not start at {state.end}, where the one before ends")
+    if segment.prev != state.head.hex():
+        raise _invalid(state, entry, "does not chain onto the row before it")
+    return {
+        "end": segment.end,
+        "head": bytes.fromhex(segment.head),
+        "rows": state.rows + segment.rows,
+        "live": MappingProxyType({**state.live, segment.name: segment}),
+        "idle_until_ms": None,
+    }
+
+
+def _fold_idle(state: PartitionState, entry: LogEntry) -> _Changes:
+    _require_writer(state, entry)
+    if entry.end is None or entry.idle_until_ms is None or entry.end < state.end:
+        raise _invalid(state, entry, f"has no high watermark at or above {state.end}")
+    if state.halted is not None:
+        raise _invalid(state, entry, "says that a halted partition is idle")
+    return {"end": entry.end, "idle_until_ms": entry.idle_until_ms}
+
+
+def _fold_replacement(state: PartitionState, entry: LogEntry) -> _Changes:
+    """Compact and erase: the outputs hold the same rows in the same place of the chain."""
+    if (entry.writer, entry.epoch) != (state.maintenance_writer, state.maintenance_epoch):
+        raise _invalid(state, entry, "is not by the latest maintenance claim")
+    names = list(state.live)
+    first = names.index(entry.inputs[0]) if entry.inputs and entry.inputs[0] in state.live else -1
+    if first < 0 or names[first : first + len(entry.inputs)] != entry.inputs or not entry.outputs:
+        raise _invalid(state, entry, "replaces segments that are not live, or not neighbours")
+    kind: SegmentKind = "compact" if entry.kind == "compact" else "erase"
+    for output in entry.outputs:
+        _require_name(state, entry, output, kind, state.maintenance_epoch)
+    inputs = [state.live[name] for name in entry.inputs]
+    if not _same_place(inputs, entry.outputs):
+        raise _invalid(state, entry, "replaces segments by others that do not hold the same rows")
+    live = {**state.live}
+    replaced = {output.name: output for output in entry.outputs}
+    before = {name: live[name] for name in names[:first]}
+    after = {name: live[name] for name in names[first + len(inputs) :]}
+    recent = {name: at for name, at in state.retired.items() if at > entry.at_ms - RETIRED_KEPT_MS}
+    return {
+        "live": MappingProxyType({**before, **replaced, **after}),
+        "retired": MappingProxyType({**recent, **dict.fromkeys(entry.inputs, entry.at_ms)}),
+    }
+
+
+def _same_place(inputs: list[SegmentRef], outputs: list[SegmentRef]) -> bool:
+    linked = all(left.end <= right.start and left.head == right.prev for left, right in pairwise(outputs))
+    return (
+        linked
+        and (inputs[0].start, inputs[0].prev) == (outputs[0].start, outputs[0].prev)
+        and (inputs[-1].end, inputs[-1].head) == (outputs[-1].end, outputs[-1].head)
+        and sum(ref.rows for ref in inputs) == sum(ref.rows for ref in outputs)
+    )
+
+
+def _fold_halt(state: PartitionState, entry: LogEntry) -> _Changes:
+    _require_writer(state, entry)
+    if not entry.reason or entry.end != state.end:
+        raise _invalid(state, entry, "names no reason, or another end than the partition's")
+    return {"halted": entry.reason}
+
+
+def _fold_gap(state: PartitionState, entry: LogEntry) -> _Changes:
+    if entry.end is None or entry.end <= state.end:
+        raise _invalid(state, entry, f"does not go on above {state.end}")
+    return {**_fold_resume(state, entry), "end": entry.end}
+
+
+def _fold_resume(state: PartitionState, entry: LogEntry) -> _Changes:
+    if state.halted is None:
+        raise _invalid(state, entry, "comes without a halt")
+    _fold_hold(state, entry)
+    return {"halted": None}
+
+
+def _fold_hold(state: PartitionState, entry: LogEntry) -> _Changes:
+    if not entry.by or not entry.reason:
+        raise _invalid(state, entry, "does not say by whom and why")
+    return {}
+
+
+def _require_writer(state: PartitionState, entry: LogEntry) -> None:
+    if (entry.writer, entry.epoch) != (state.writer, state.epoch):
+        raise _invalid(state, entry, "is not by the latest writer claim")
+
+
+def _require_name(
+    state: PartitionState, entry: LogEntry, segment: SegmentRef, kind: SegmentKind, epoch: int
+) -> None:
+    expected = SegmentName(segment.start, segment.end, epoch, kind, segment.sha256[:16])
+    if segment.name != str(expected):
+        raise _invalid(state, entry, "names a segment that is not called what it holds")
+
+
+_FOLDS: dict[EntryKind, Callable[[PartitionState, LogEntry], _Changes]] = {
+    "claim": _fold_claim,
+    "seal": _fold_seal,
+    "append": _fold_append,
+    "idle": _fold_idle,
+    "compact": _fold_replacement,
+    "erase": _fold_replacement,
+    "hold": _fold_hold,
+    "halt": _fold_halt,
+    "gap": _fold_gap,
+    "resume": _fold_resume,
+}

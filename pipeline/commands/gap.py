@@ -1,0 +1,110 @@
+"""`auditfuse gap`: what a person decides about a partition that has halted."""
+
+import getpass
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(help="Let a halted partition go on.", no_args_is_help=True)
+
+Topic = Annotated[str, typer.Argument(help="Topic id, or the topic's name where only one id has it.")]
+Partition = Annotated[int, typer.Argument(min=0, help="The partition's number.")]
+Reason = Annotated[str, typer.Option("--reason", help="Why; kept in the audit trail.")]
+By = Annotated[str | None, typer.Option("--by", help="Who decides; by default the system's user name.")]
+Config = Annotated[Path | None, typer.Option("--config", help="The file; by default auditfuse.toml.")]
+Store = Annotated[Path | None, typer.Option("--store", help="The store's directory.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+
+
+@app.command("list")
+def list_halted(config: Config = None, store: Store = None, as_json: Json = False) -> None:
+    """Show the partitions that wait for a person, and why.
+
+    Example:
+
+      auditfuse gap list
+    """
+    from pipeline.audit.gap import halted_partitions
+    from pipeline.audit.store import Store as AuditStore
+    from pipeline.config import load_config
+
+    states = halted_partitions(AuditStore(load_config(config, store=store).store.path))
+    if as_json:
+        fields = ("topic_id", "partition", "end", "halted")
+        typer.echo(json.dumps([{name: getattr(state, name) for name in fields} for state in states]))
+        return
+    for state in states:
+        typer.echo(f"{state.topic_id}/{state.partition} stopped at offset {state.end}: {state.halted}")
+    if not states:
+        typer.echo("No partition is halted.")
+
+
+@app.command()
+def accept(
+    topic: Topic,
+    partition: Partition,
+    *,
+    to: Annotated[int, typer.Option("--to", min=1, help="The offset to go on at.")],
+    reason: Reason,
+    by: By = None,
+    config: Config = None,
+    store: Store = None,
+    as_json: Json = False,
+) -> None:
+    """Give up the offsets between a halted partition's end and --to, and go on there.
+
+    The decision becomes an entry of the partition's log: verify reports it for ever.
+
+    Example:
+
+      auditfuse gap accept agent-events 3 --to 41200 --reason "topic retention, incident 812" --by ana
+    """
+    from pipeline.audit.gap import accept_gap, find_topic_id
+    from pipeline.audit.store import Store as AuditStore
+    from pipeline.clock import system_now_ms
+    from pipeline.config import load_config
+
+    audit_store = AuditStore(load_config(config, store=store).store.path)
+    topic_id = find_topic_id(audit_store, topic, partition)
+    who = by or getpass.getuser()
+    accept_gap(audit_store, topic_id, partition, to=to, reason=reason, by=who, now_ms=system_now_ms)
+    _report(topic_id, partition, to, as_json)
+
+
+@app.command()
+def resume(
+    topic: Topic,
+    partition: Partition,
+    *,
+    reason: Reason,
+    by: By = None,
+    config: Config = None,
+    store: Store = None,
+    as_json: Json = False,
+) -> None:
+    """Let a halted partition go on exactly where it stopped, once its cause is gone.
+
+    Example:
+
+      auditfuse gap resume agent-events 3 --reason "the broker's disk is back" --by ana
+    """
+    from pipeline.audit.gap import find_topic_id
+    from pipeline.audit.gap import resume as resume_partition
+    from pipeline.audit.store import Store as AuditStore
+    from pipeline.clock import system_now_ms
+    from pipeline.config import load_config
+
+    audit_store = AuditStore(load_config(config, store=store).store.path)
+    topic_id = find_topic_id(audit_store, topic, partition)
+    who = by or getpass.getuser()
+    state = resume_partition(audit_store, topic_id, partition, reason=reason, by=who, now_ms=system_now_ms)
+    _report(topic_id, partition, state.end, as_json)
+
+
+def _report(topic_id: str, partition: int, end: int, as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps({"topic_id": topic_id, "partition": partition, "end": end}))
+    else:
+        typer.echo(f"{topic_id}/{partition} goes on at offset {end}.")

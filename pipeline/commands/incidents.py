@@ -1,0 +1,185 @@
+"""`auditfuse incidents list|show|ack|resolve`: what is wrong now, and who has taken it on."""
+
+import getpass
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from pipeline.respond.state import IncidentDetail, StateDatabase
+    from schemas.incident import Incident
+
+app = typer.Typer(help="See incidents, take them on, close them.", no_args_is_help=True)
+ConfigOption = Annotated[Path | None, typer.Option("--config", help="The file; by default auditfuse.toml.")]
+StoreOption = Annotated[Path | None, typer.Option("--store", help="The audit store that it belongs to.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+ByOption = Annotated[str | None, typer.Option("--by", help="Your name; by default the login name.")]
+ReasonOption = Annotated[str, typer.Option("--reason", help="Why; it is kept in the audit store.")]
+
+
+@app.command("list")
+def list_incidents(
+    everything: Annotated[bool, typer.Option("--all", help="Resolved ones too.")] = False,
+    limit: Annotated[int, typer.Option(min=1, help="How many at most, the latest first.")] = 100,
+    config: ConfigOption = None,
+    store: StoreOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List the incidents that are open or acknowledged, and what could not be delivered yet.
+
+    Examples:
+
+      auditfuse incidents list
+
+      auditfuse incidents list --all --json
+    """
+    import msgspec
+
+    state = _open(config, store)
+    incidents = state.incidents(include_resolved=everything, limit=limit)
+    waiting = state.undelivered()
+    if as_json:
+        rows = [
+            {**msgspec.to_builtins(incident), "undelivered": waiting.get(incident.incident_id, 0)}
+            for incident in incidents
+        ]
+        typer.echo(json.dumps({"incidents": rows, "undelivered": sum(waiting.values())}))
+        return
+    _print_list(incidents, waiting)
+
+
+@app.command()
+def show(
+    incident: Annotated[str, typer.Argument(help="The incident's id, inc_….")],
+    config: ConfigOption = None,
+    store: StoreOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show one incident: what was found, where to look, what was paged to whom.
+
+    Example:
+
+      auditfuse incidents show inc_0f3c5a7e9b1d2f4a6c8e0b1d-1
+    """
+    import msgspec
+
+    detail = _open(config, store).incident(incident)
+    if as_json:
+        typer.echo(msgspec.json.encode(detail).decode())
+        return
+    _print_detail(detail)
+
+
+@app.command()
+def ack(
+    incident: Annotated[str, typer.Argument(help="The incident's id.")],
+    by: ByOption = None,
+    reason: ReasonOption = "",
+    config: ConfigOption = None,
+    store: StoreOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Take an incident on: it is acknowledged.
+
+    Example:
+
+      auditfuse incidents ack inc_0f3c5a7e9b1d2f4a6c8e0b1d-1 --by maria
+    """
+    from pipeline.clock import system_now_ms
+
+    name = by or getpass.getuser()
+    _report(_open(config, store).acknowledge(incident, name, reason, system_now_ms()), as_json)
+
+
+@app.command()
+def resolve(
+    incident: Annotated[str, typer.Argument(help="The incident's id.")],
+    by: ByOption = None,
+    reason: ReasonOption = "",
+    config: ConfigOption = None,
+    store: StoreOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Close an incident. A finding soon after reopens it.
+
+    Example:
+
+      auditfuse incidents resolve inc_0f3c5a7e9b1d2f4a6c8e0b1d-1 --reason "rolled back to 1.4"
+    """
+    from pipeline.clock import system_now_ms
+
+    name = by or getpass.getuser()
+    _report(_open(config, store).resolve(incident, name, reason, system_now_ms()), as_json)
+
+
+def _open(config: Path | None, store: Path | None) -> "StateDatabase":
+    from pipeline.config import load_config
+    from pipeline.respond.state import StateDatabase
+
+    loaded = load_config(config, store=store)
+    state = StateDatabase(loaded.state, loaded.respond)
+    state.create_schema()
+    return state
+
+
+def _report(incident: "Incident", as_json: bool) -> None:
+    import msgspec
+
+    if as_json:
+        typer.echo(msgspec.json.encode(incident).decode())
+    else:
+        typer.echo(f"{incident.incident_id} is {incident.status}.")
+
+
+def _print_list(incidents: "list[Incident]", waiting: dict[str, int]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    if not incidents:
+        typer.echo("No incidents.")
+        return
+    table = Table("incident", "severity", "status", "agent", "environment", "findings", "summary", "pages")
+    for incident in incidents:
+        undelivered = waiting.get(incident.incident_id, 0)
+        cells = (
+            incident.incident_id,
+            incident.severity,
+            incident.status,
+            incident.agent_id,
+            incident.environment,
+            f"{incident.findings:,}",
+            incident.summary,
+            f"{undelivered} not delivered" if undelivered else "delivered",
+        )
+        table.add_row(*(Text(cell) for cell in cells))
+    Console(width=None if Console().is_terminal else 200).print(table)
+
+
+def _print_detail(detail: "IncidentDetail") -> None:
+    from pipeline.respond.page import render
+
+    lead = detail.lead
+    page = render(
+        detail.incident,
+        lead.finding,
+        lead.evidence,
+        None,
+        page_id=detail.incident.incident_id,
+        trip=detail.trip,
+        late=lead.late,
+    )
+    typer.echo(f"{page.title}\n\n{page.body}")
+    for message in detail.pages:
+        typer.echo(f"page to {message['target']}: {_fate(message)}")
+
+
+def _fate(message: dict[str, Any]) -> str:
+    if message["state"] == "sent":
+        return "delivered" + (f" in {message['told_in']}" if message["told_in"] else "")
+    if message["state"] == "rerouted":
+        return "the target is configured no more; sent to the others"
+    error = f", last error: {message['last_error']}" if message["last_error"] else ""
+    return f"not delivered yet, attempts: {message['attempts']}{error}; it is tried again"

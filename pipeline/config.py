@@ -1,0 +1,143 @@
+"""The configuration: one TOML file, environment variables over it, everything checked at the start.
+
+Each section's class stands beside the code that it configures; this file only puts them together.
+An environment variable such as AUDITFUSE_KAFKA__BOOTSTRAP_SERVERS overrides `[kafka] bootstrap_servers`.
+"""
+
+import os
+import tomllib
+from pathlib import Path
+from typing import Any, Self
+
+from pydantic import ValidationError, model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
+
+from pipeline.audit.store import StoreConfig
+from pipeline.decode.action_kind import ToolPatterns
+from pipeline.decode.sources import SourceConfig
+from pipeline.detect import DetectConfig
+from pipeline.errors import ConfigError
+from pipeline.keys import KeysConfig
+from pipeline.killswitch.config import KillSwitchConfig
+from pipeline.logs import LogConfig
+from pipeline.partition import WorkerConfig
+from pipeline.receive import ReceiverConfig
+from pipeline.redact.redactor import RedactionConfig
+from pipeline.respond.config import RespondConfig, StateConfig
+from pipeline.topics.kafka import KafkaConfig
+from pipeline.topics.local import LocalTopicsConfig
+
+DEFAULT_FILE = Path("auditfuse.toml")
+DEFAULT_DATA_DIR = Path("auditfuse-data")
+FILE_VARIABLE = "AUDITFUSE_CONFIG"
+
+
+class Config(BaseSettings):
+    """Everything that can be configured. Paths are relative to the working directory."""
+
+    model_config = SettingsConfigDict(
+        frozen=True, extra="forbid", env_prefix="AUDITFUSE_", env_nested_delimiter="__"
+    )
+
+    store: StoreConfig = StoreConfig()
+    keys: KeysConfig = KeysConfig()
+    state: StateConfig = StateConfig()
+    kafka: KafkaConfig = KafkaConfig()
+    topics: LocalTopicsConfig = LocalTopicsConfig()
+    sources: tuple[SourceConfig, ...] = ()
+    tools: ToolPatterns = ToolPatterns()
+    worker: WorkerConfig = WorkerConfig()
+    redaction: RedactionConfig = RedactionConfig()
+    detect: DetectConfig = DetectConfig()
+    respond: RespondConfig = RespondConfig()
+    killswitch: KillSwitchConfig = KillSwitchConfig()
+    http: ReceiverConfig = ReceiverConfig()
+    log: LogConfig = LogConfig()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003 (the library's signature)
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The environment wins over the file."""
+        return env_settings, init_settings
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        for attribute in ("name", "topic"):
+            values = [(source.kind == "kafka", getattr(source, attribute)) for source in self.sources]
+            twice = sorted({value for value in values if values.count(value) > 1})
+            if twice:
+                raise ValueError(f"two sources have the {attribute} {twice[0][1]!r}; each needs its own")
+        store, keys = self.store.path.absolute(), self.keys.path.absolute()
+        if keys.is_relative_to(store):
+            raise ValueError(f"keys.path {keys} lies in the store; keys must be kept outside it")
+        if self.killswitch.journal.absolute().is_relative_to(store):
+            raise ValueError("killswitch.journal lies in the store; a trip must survive the store's loss")
+        return self
+
+
+def load_config(path: Path | None = None, *, store: Path | None = None) -> Config:
+    """Read the configuration. `store` is the command line's `--store`, which wins over everything.
+
+    Without `path`: the file that AUDITFUSE_CONFIG names, else ./auditfuse.toml if it is there, else
+    the defaults. Raises ConfigError that names file, key and reason of every mistake.
+    """
+    named = path or (Path(os.environ[FILE_VARIABLE]) if os.environ.get(FILE_VARIABLE) else None)
+    file = named or (DEFAULT_FILE if DEFAULT_FILE.exists() else None)
+    settings = _read_toml(file) if file is not None else {}
+    if store is not None:
+        settings.setdefault("store", {})["path"] = store
+    _place_defaults(settings, store)
+    try:
+        return Config(**settings)
+    except ValidationError as error:
+        raise ConfigError(_explain(file, error)) from None
+    except SettingsError as error:
+        raise ConfigError(f"environment: {error}; write lists and tables as JSON") from None
+
+
+def _place_defaults(settings: dict[str, Any], store: Path | None) -> None:
+    """Everything that is not placed elsewhere goes into one directory, each part in a folder of its own."""
+    root = Path(settings.pop("data_dir", DEFAULT_DATA_DIR))
+    if store is not None:
+        root = store.with_name(store.name + "-data")
+    places = {
+        ("store", "path"): root / "store",
+        ("keys", "path"): root / "keys",
+        ("topics", "path"): root / "topics",
+        ("killswitch", "journal"): root / "journal",
+        ("state", "url"): f"sqlite:///{root / 'state.db'}",
+    }
+    for (section, key), value in places.items():
+        table = settings.setdefault(section, {})
+        if isinstance(table, dict):
+            table.setdefault(key, value)
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text())
+    except FileNotFoundError:
+        raise ConfigError(f"configuration file {path} does not exist; create it or name another") from None
+    except OSError as error:
+        raise ConfigError(f"configuration file {path} cannot be read: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"configuration file {path} is not TOML: {error}") from None
+
+
+def _explain(file: Path | None, error: ValidationError) -> str:
+    """One line a mistake: file, key, reason. Never the value, which may be a secret."""
+    where = str(file) if file is not None else "configuration"
+    lines: list[str] = []
+    for mistake in error.errors(include_input=False, include_url=False):
+        key = ".".join(str(part) for part in mistake["loc"]) or "as a whole"
+        reason = mistake["msg"].removeprefix("Value error, ")
+        if mistake["type"] == "extra_forbidden":
+            reason = "there is no such option"
+        lines.append(f"{where}: {key}: {reason}")
+    return "\n".join(lines)

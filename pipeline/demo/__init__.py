@@ -1,0 +1,1 @@
+"""The demo: the main job told as a story, with real processes on loopback and nothing mocked."""

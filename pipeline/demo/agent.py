@@ -1,0 +1,95 @@
+"""The demo's agents: they send what they do to auditfuse, and ask the kill switch before they do it."""
+
+import json
+import random
+import time
+import urllib.request
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from pipeline.generate.agents import READ_TOOLS, REFUSED_TOOL, WRITE_TOOL, Agent, Session, Tool
+from schemas.event import Event
+
+TIMEOUT_S = 5.0
+
+
+class DemoAgent:
+    """One agent. `obeys` says whether it asks the kill switch before each step."""
+
+    def __init__(self, agent: Agent, *, events_url: str, flags_url: str, obeys: bool, seed: int) -> None:
+        self.agent = agent
+        self.obeys = obeys
+        self.sent = 0
+        self._events_url = events_url
+        self._flags_url = flags_url
+        self._source = random.Random(seed)  # noqa: S311 (a simulation)
+        self._session = Session(self._source, agent)
+
+    def healthy(self, calls: int, per_second: float) -> None:
+        """Ordinary work: mostly reads, now and then an entry in the ledger."""
+        for number in range(calls):
+            self.step(WRITE_TOOL if number % 20 == 19 else self._source.choice(READ_TOOLS))
+            time.sleep(1 / per_second)
+
+    def burst(self, seconds: float, per_second: float) -> int:
+        """Write as fast as it can until told to stop. Returns how many entries it wrote."""
+        return self._repeat(seconds, per_second, lambda: self.step(WRITE_TOOL))
+
+    def fail(self, seconds: float, per_second: float, until: Callable[[], bool]) -> int:
+        """Read from a system that is down."""
+        return self._repeat(
+            seconds,
+            per_second,
+            lambda: (
+                not until()
+                and self.step(self._source.choice(READ_TOOLS), error_type="ConnectionError", http_status=503)
+            ),
+        )
+
+    def probe(self, seconds: float, per_second: float, until: Callable[[], bool]) -> int:
+        """Try again and again what it has no right to."""
+        return self._repeat(
+            seconds,
+            per_second,
+            lambda: not until() and self.step(REFUSED_TOOL, error_type="PermissionDenied", http_status=403),
+        )
+
+    def step(self, tool: Tool, **outcome: Any) -> bool:
+        """One tool call, unless the kill switch says no. Returns whether it was made."""
+        if self.obeys and not self.may(tool):
+            return False
+        self._send(self._session.call(self._source, int(time.time() * 1000), tool, **outcome))
+        return True
+
+    def may(self, tool: Tool) -> bool:
+        """Ask by OFREP, as any OpenFeature SDK does. No answer means no."""
+        flag = {"write": "agent.write", "external": "agent.external"}.get(tool.kind, "agent.enabled")
+        context = {
+            "targetingKey": self.agent.agent_id,
+            "environment": self.agent.environment,
+            "tool": tool.name,
+        }
+        try:
+            answer = self._post(f"{self._flags_url}/{flag}", json.dumps({"context": context}).encode())
+        except OSError:
+            return False
+        return json.loads(answer).get("value") is True
+
+    def _repeat(self, seconds: float, per_second: float, action: Callable[[], bool]) -> int:
+        deadline = time.monotonic() + seconds
+        done = 0
+        while time.monotonic() < deadline and action():
+            done += 1
+            time.sleep(1 / per_second)
+        return done
+
+    def _send(self, event: Event) -> None:
+        self._post(self._events_url, msgspec.json.encode(event))
+        self.sent += 1
+
+    def _post(self, url: str, body: bytes) -> bytes:
+        request = urllib.request.Request(url, body, {"Content-Type": "application/json"})  # noqa: S310 (loopback)
+        with urllib.request.urlopen(request, timeout=TIMEOUT_S) as response:  # noqa: S310
+            return response.read()

@@ -1,0 +1,52 @@
+"""Columns that detection derives from signals: whose event it is, when it was, whether it is late."""
+
+import polars as pl
+
+from detectors.window import MINUTE_MS, STEP_MS
+
+UNBOUND = "unbound"
+"""The environment that unbound events count under: a source must not speak in another's name."""
+
+
+def derive(signals: pl.DataFrame, newest_ms: int | None, lateness_ms: int) -> pl.DataFrame:
+    """Add `env`, `agent`, `via`, `event_ms`, `late`, `minute`, `step`, `failed`, `key`, `ids`, `content`.
+
+    Event time is the end of the step, no later than the broker's append time. A sender-stamped
+    time that the decoder flagged as lying in the future tells nothing: such an event takes the
+    newest time known of its partition, so that it makes nothing else late. `newest_ms` is the newest
+    event time of the partition before these rows.
+    """
+    own_end = (pl.col("start_time_unix_nano") + pl.col("duration_ns")) // 1_000_000
+    untimed = (pl.col("broker_time_kind") != "append") & (
+        pl.col("flags").list.contains("time_in_future").fill_null(value=False)
+    )
+    end_ms = pl.when(~untimed).then(pl.min_horizontal(own_end, "broker_time_ms"))
+    unbound = ~pl.col("bound")
+    clock = pl.when(pl.col("broker_time_kind") != "append").then("broker_time_kind").otherwise(pl.lit(""))
+    timed = signals.with_columns(
+        end_ms.alias("event_ms"),
+        pl.when(unbound).then(pl.lit(UNBOUND)).otherwise("environment").fill_null("").alias("env"),
+        pl.when(unbound)
+        .then(pl.concat_str(pl.lit("source:"), "source"))
+        .otherwise("agent_id")
+        .alias("agent"),
+        pl.when(unbound).then(pl.concat_str(pl.lit("source:"), "source")).otherwise(clock).alias("via"),
+        pl.col("outcome").is_in(["error", "timeout"]).alias("failed"),
+    ).with_columns(
+        pl.max_horizontal(pl.col("event_ms").cum_max().forward_fill(), pl.lit(newest_ms, pl.Int64)).alias(
+            "newest"
+        )
+    )
+    floor_ms = pl.when(pl.col("broker_time_kind") == "event").then("event_ms").otherwise("broker_time_ms")
+    return (
+        timed.with_columns(pl.col("event_ms").fill_null(pl.col("newest")).fill_null(pl.col("broker_time_ms")))
+        .with_columns(
+            (pl.col("event_ms") < pl.col("newest") - lateness_ms).fill_null(value=False).alias("late"),
+            (pl.col("event_ms") // MINUTE_MS).alias("minute"),
+            (floor_ms // STEP_MS).alias("step"),
+            pl.struct("env", "agent", "via").hash(1).alias("key"),
+            pl.struct("source", "env", "agent", "operation", "trace_id", "span_id").hash(2).alias("ids"),
+            pl.col("event_hmac").hash(3).alias("content"),
+        )
+        .drop("newest")
+    )

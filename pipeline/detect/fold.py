@@ -1,0 +1,230 @@
+"""Detection as a fold: sealed signals of all partitions in, findings out, state exact in a snapshot.
+
+What comes out as a set of findings depends on each partition's own order and on which partitions
+are known, never on how partitions interleave or how rows are cut into batches.
+"""
+
+from typing import Any
+
+import polars as pl
+
+from detectors.acting_after_trip import ActingAfterTrip
+from detectors.auth_failure import AuthFailure
+from detectors.base import CountingDetector
+from detectors.error_spike import ErrorSpike
+from detectors.window import MINUTE_MS
+from detectors.write_burst import WriteBurst
+from pipeline.detect import snapshot
+from pipeline.detect.columns import derive
+from pipeline.detect.config import DetectConfig
+from pipeline.detect.findings import Findings
+from pipeline.detect.floors import Floors
+from pipeline.detect.minutes import Minutes
+from pipeline.detect.model import Found, Partition, SignalBatch, Trip
+from pipeline.detect.recent import Recent
+from pipeline.detect.rows import ErrorRuns, Repeats
+from pipeline.detect.rules import Claims, Reuses
+from pipeline.detect.trips import Trips
+from pipeline.errors import ConfigError
+
+EVERY_ROW = pl.col("offset").is_not_null()
+"""Makes a column of a detector's constant: the sum of a literal would be one, not one a row."""
+COUNT_BY = ["env", "agent", "via", "late", "minute", "step"]
+
+
+class Detection:
+    """Observe batches in order per partition; what lies below `ends` was seen and is dropped."""
+
+    def __init__(self, config: DetectConfig) -> None:
+        self._config = config
+        self.config_hash = config.hash
+        self._detectors: list[CountingDetector] = [
+            ErrorSpike(config.error_spike),
+            WriteBurst(config.write_burst),
+            AuthFailure(config.auth_failure),
+        ]
+        self._floored = [d for d in self._detectors if d.floor is not None]
+        self._floors = Floors([d.floor.per_minute for d in self._floored if d.floor is not None])
+        self._minutes = Minutes(self._detectors, config.max_keys, config.max_pending)
+        self._repeats = Repeats(config.max_ids)
+        self._runs: dict[Partition, ErrorRuns] = {}
+        self._claims = Claims(config.max_claims_per_hour)
+        self._reuses = Reuses()
+        self._trips = Trips(ActingAfterTrip(config.acting_after_trip), config.max_keys)
+        self._recent = Recent(self._detectors)
+        self._findings = Findings(config, self._detectors, self._recent)
+        self.ends: dict[Partition, int] = {}
+        """The sealed end consumed of each partition."""
+        self.newest_ms: dict[Partition, int | None] = {}
+        """The newest event time of each known partition; None: has not spoken. None holds all others back."""
+        self.newest_broker_ms: dict[Partition, int | None] = {}
+        self.late_events = 0
+        self.repeats = 0
+
+    @property
+    def watermark_ms(self) -> int | None:
+        """Event time below which every minute is complete; None while some partition has not spoken."""
+        newest = [t for t in self.newest_ms.values() if t is not None]
+        if not newest or len(newest) < len(self.newest_ms):
+            return None
+        return min(newest) - int(self._config.lateness_s * 1000)
+
+    @property
+    def keys(self) -> int:
+        """Agents (with environment and kind of source) that have a baseline or are learning one."""
+        return self._minutes.keys
+
+    @property
+    def missed_events(self) -> int:
+        """Events that came after their minute was judged: of partitions that nobody had joined."""
+        return self._minutes.missed_events
+
+    def join(self, partitions: list[Partition]) -> None:
+        """Make partitions known before their first rows, so that minutes wait for them."""
+        for partition in partitions:
+            self.newest_ms.setdefault(partition, None)
+            self.newest_broker_ms.setdefault(partition, None)
+
+    def leave(self, partition: Partition) -> list[Found]:
+        """Wait no longer for a partition: it is halted, or its topic is gone. `ends` keeps it."""
+        self.newest_ms.pop(partition, None)
+        self.newest_broker_ms.pop(partition, None)
+        return self._close()
+
+    def trips(self, trips: list[Trip]) -> list[Found]:
+        """Take in trips from `_control`, new or lifted: before the events that follow them."""
+        return self._findings.violations(self._trips.learn(trips))
+
+    def observe(self, batch: SignalBatch) -> list[Found]:
+        """Fold one batch in. Findings of rules and floors come at once, of statistics at the watermark."""
+        partition = (batch.topic_id, batch.partition)
+        self.join([partition])
+        done = self.ends.get(partition, 0)
+        signals = batch.signals
+        if batch.start < done and signals.height:
+            signals = signals.filter(pl.col("offset") >= done)
+        found = self._observe_rows(partition, signals) if signals.height else []
+        if batch.idle_until_ms is not None and batch.end >= done:
+            _raise(self.newest_ms, partition, batch.idle_until_ms)
+            _raise(self.newest_broker_ms, partition, batch.idle_until_ms)
+        self.ends[partition] = max(done, batch.end)
+        return found + self._close()
+
+    def _observe_rows(self, partition: Partition, signals: pl.DataFrame) -> list[Found]:
+        lateness_ms = int(self._config.lateness_s * 1000)
+        rows = self._mark(partition, derive(signals, self.newest_ms[partition], lateness_ms))
+        reuses = self._reuses.add(rows.filter(pl.col("reused")))
+        once = rows.filter(~pl.col("repeat")) if rows["repeat"].any() else rows
+        self._advance(partition, rows)
+        self._recent.add(once)
+        found = self._findings.claims(self._claims.add(once)) + self._findings.reuses(reuses)
+        found += self._findings.violations(self._trips.add(once))
+        return found + self._count(once)
+
+    def _mark(self, partition: Partition, rows: pl.DataFrame) -> pl.DataFrame:
+        """Add `repeat`, `reused` and `in_error_run`: what needs the rows before, one by one."""
+        runs = self._runs.setdefault(partition, ErrorRuns(self._config.max_keys))
+        self._repeats.turn(int(rows["event_ms"].max()))  # pyright: ignore[reportArgumentType] (a maximum of integers)
+        repeat, reused = self._repeats.mark(rows["ids"].to_list(), rows["content"].to_list())
+        self.repeats += sum(repeat)
+        in_error_run = runs.mark(rows["key"].to_list(), rows["failed"].to_list())
+        return rows.with_columns(
+            pl.Series("repeat", repeat, pl.Boolean),
+            pl.Series("reused", reused, pl.Boolean),
+            pl.Series("in_error_run", in_error_run, pl.Boolean),
+        )
+
+    def _advance(self, partition: Partition, rows: pl.DataFrame) -> None:
+        _raise(self.newest_ms, partition, rows["event_ms"].max())
+        stamped = rows.filter(pl.col("broker_time_kind") == "append")
+        if stamped.height:
+            _raise(self.newest_broker_ms, partition, stamped["broker_time_ms"].max())
+
+    def _count(self, rows: pl.DataFrame) -> list[Found]:
+        """One grouping of the rows for all detectors; floors and minutes then add up small frames."""
+        grouped = rows.group_by(COUNT_BY).agg(
+            pl.len().cast(pl.Int64).alias("events"),
+            *(
+                (expression & EVERY_ROW).sum().cast(pl.Int64).alias(f"{d.name}.{part}")
+                for d in self._detectors
+                for part, expression in (("hits", d.hits()), ("eligible", d.eligible()))
+            ),
+            *(d.floor_hits().sum().cast(pl.Int64).alias(f"{d.name}.floor") for d in self._floored),
+        )
+        self.late_events += int(grouped.filter("late")["events"].sum())
+        self._minutes.add(grouped.filter(~pl.col("late")))
+        reached = self._floors.add(grouped, [f"{d.name}.floor" for d in self._floored])
+        return [self._findings.floor(self._floored[r.floor], r) for r in reached]
+
+    def _close(self) -> list[Found]:
+        stamped = [t for t in self.newest_broker_ms.values() if t is not None]
+        if stamped and len(stamped) == len(self.newest_broker_ms):
+            self._floors.expire(min(stamped))
+        watermark = self.watermark_ms
+        if watermark is None:
+            return []
+        return [self._findings.statistical(moment) for moment in self._minutes.close(watermark // MINUTE_MS)]
+
+    def snapshot(self) -> bytes:
+        """The exact state, with the ends it stands at. Goes on with findings as if never stopped."""
+        return snapshot.encode(self.config_hash, self._state())
+
+    @classmethod
+    def restore(cls, config: DetectConfig, content: bytes) -> "Detection":
+        """The state of a snapshot made with this configuration; raises ConfigError for another."""
+        state = snapshot.decode(content, config.hash)
+        if state is None:
+            raise ConfigError(
+                "the detection snapshot was made with another configuration or version; "
+                "detection must be rebuilt from the sealed rows"
+            )
+        detection = cls(config)
+        detection._load(state)
+        return detection
+
+    def _state(self) -> dict[str, Any]:
+        return {
+            "partitions": [
+                (
+                    *p,
+                    self.ends.get(p, 0),
+                    p in self.newest_ms,
+                    self.newest_ms.get(p),
+                    self.newest_broker_ms.get(p),
+                )
+                for p in self.ends | self.newest_ms
+            ],
+            "runs": [(*p, runs.outcomes) for p, runs in self._runs.items()],
+            "repeats": self._repeats.state(),
+            "floors": self._floors.state(),
+            "minutes": self._minutes.state(),
+            "claims": self._claims.state(),
+            "reuses": self._reuses.state(),
+            "trips": self._trips.state(),
+            "counters": (self.late_events, self.repeats),
+        }
+
+    def _load(self, state: dict[str, Any]) -> None:
+        for topic_id, number, end, known, newest, newest_broker in state["partitions"]:
+            partition = (topic_id, number)
+            self.ends[partition] = end
+            if known:
+                self.newest_ms[partition] = newest
+                self.newest_broker_ms[partition] = newest_broker
+        for topic_id, number, outcomes in state["runs"]:
+            self._runs[(topic_id, number)] = ErrorRuns(self._config.max_keys)
+            self._runs[(topic_id, number)].outcomes = outcomes
+        self._repeats.load(state["repeats"])
+        self._floors.load(state["floors"])
+        self._minutes.load(state["minutes"], self._minutes.schema())
+        self._claims.load(state["claims"])
+        self._reuses.load(state["reuses"])
+        self._trips.load(state["trips"])
+        self.late_events, self.repeats = state["counters"]
+
+
+def _raise(times: dict[Partition, int | None], partition: Partition, value: Any) -> None:
+    """Times only go forward."""
+    before = times.get(partition)
+    if value is not None and (before is None or value > before):
+        times[partition] = int(value)

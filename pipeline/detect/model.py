@@ -1,0 +1,75 @@
+"""What goes into the fold and what comes out of it."""
+
+from typing import NamedTuple
+
+import msgspec
+import polars as pl
+
+from schemas.command import Mode, Selector
+from schemas.finding import Finding
+
+Partition = tuple[str, int]
+"""(topic id, partition)."""
+
+
+class SignalBatch(NamedTuple):
+    """The signals of one sealed segment, or an idle entry, of one partition: offsets [start, end).
+
+    An empty batch without idle time makes the partition known, so that the others wait for it.
+    """
+
+    topic_id: str
+    partition: int
+    start: int
+    end: int
+    signals: pl.DataFrame
+    """SIGNAL_SCHEMA, in (offset, item) order; may be empty."""
+    idle_until_ms: int | None = None
+
+
+class Trip(msgspec.Struct, frozen=True, kw_only=True):
+    """One trip of the kill switch as `_control` has it; given again with `lifted_at_ms` once lifted."""
+
+    trip_id: str
+    selector: Selector
+    mode: Mode
+    served_at_ms: int
+    lifted_at_ms: int | None = None
+
+
+class Found(msgspec.Struct, frozen=True, kw_only=True):
+    """A finding, and what depends on when and how its events arrived."""
+
+    finding: Finding
+    late: bool
+    evidence: dict[str, object]
+    """Sample traces, sessions and row identities, counts so far, SQL to look further."""
+
+
+class Key(NamedTuple):
+    """Whose events are counted together. `via` keeps apart what may trip from what may not:
+
+    "" a bound source, appended by the broker's clock; "create" or "event" other clocks (see
+    schemas/record.py TimeKind); "source:<name>" whatever an unbound source sends, under no agent's name.
+    """
+
+    environment: str
+    agent_id: str
+    via: str
+    late: bool = False
+
+    @property
+    def may_trip(self) -> bool:
+        """Only what is bound, broker-stamped and punctual."""
+        return self.via == "" and not self.late
+
+    def labels(self) -> dict[str, str]:
+        """The part of a finding's key that says why it may not trip."""
+        labels: dict[str, str] = {}
+        if self.via.startswith("source:"):
+            labels["source"] = self.via.removeprefix("source:")
+        elif self.via:
+            labels["clock"] = self.via
+        if self.late:
+            labels["arrival"] = "late"
+        return labels

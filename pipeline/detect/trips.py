@@ -1,0 +1,128 @@
+"""Acting after a trip: actions against the trips in force, whichever of the two arrives first."""
+
+from typing import Any
+
+import msgspec
+import polars as pl
+
+from detectors.acting_after_trip import ActingAfterTrip
+from pipeline.detect.model import Key, Trip
+from pipeline.detect.rules import Remembered, Violation
+
+MERGE_FRAMES = 64
+MAX_TRIPS = 10_000
+"""Trips that are known at most; beyond it the oldest lifted ones go."""
+
+ACTIONS: dict[str, pl.DataType] = {
+    "env": pl.String(),
+    "agent": pl.String(),
+    "via": pl.String(),
+    "began_ms": pl.Int64(),
+    "action_kind": pl.String(),
+    "approval_status": pl.String(),
+    "agent_version": pl.String(),
+    "action": pl.String(),
+    "topic_id": pl.String(),
+    "partition": pl.Int32(),
+    "offset": pl.Int64(),
+    "item": pl.Int32(),
+}
+
+
+class Trips:
+    """Trips, and per agent and kind of action the newest one, for trips whose record comes after it."""
+
+    def __init__(self, detector: ActingAfterTrip, max_keys: int) -> None:
+        self._detector = detector
+        self._max_keys = max_keys
+        self._known: dict[str, Trip] = {}
+        self._newest: list[pl.DataFrame] = []
+        self._reported = Remembered[tuple[Key, str]]()
+
+    def learn(self, trips: list[Trip]) -> list[Violation]:
+        """Take in new or lifted trips; actions seen before their trip's record are judged now."""
+        fresh = [trip for trip in trips if trip.trip_id not in self._known]
+        self._known |= {trip.trip_id: trip for trip in trips}
+        excess = max(0, len(self._known) - MAX_TRIPS)
+        lifted = [t.trip_id for t in self._known.values() if t.lifted_at_ms is not None]
+        for trip_id in lifted[:excess]:
+            del self._known[trip_id]
+        if not fresh or not self._newest:
+            return []
+        self._merge()
+        return [violation for trip in fresh for violation in self._judge(self._newest[0], trip)]
+
+    def add(self, rows: pl.DataFrame) -> list[Violation]:
+        """Rows with derived columns: remember actions, judge them against the trips."""
+        acting = rows.filter(self._detector.actions()).with_columns(
+            self._detector.began_ms().alias("began_ms")
+        )
+        if acting.is_empty():
+            return []
+        acting = acting.select(list(ACTIONS))
+        self._newest.append(acting)
+        if len(self._newest) >= MERGE_FRAMES:
+            self._merge()
+        oldest: int = acting["began_ms"].min()  # pyright: ignore[reportAssignmentType] (a minimum of integers)
+        trips = [t for t in self._known.values() if t.lifted_at_ms is None or t.lifted_at_ms > oldest]
+        return [violation for trip in trips for violation in self._judge(acting, trip)]
+
+    def _judge(self, actions: pl.DataFrame, trip: Trip) -> list[Violation]:
+        after = pl.col("began_ms") > trip.served_at_ms + int(self._detector.config.grace_s * 1000)
+        if trip.lifted_at_ms is not None:
+            after &= pl.col("began_ms") < trip.lifted_at_ms
+        found = (
+            actions.filter(after & _covered(trip) & self._detector.forbidden(trip.mode))
+            .sort("began_ms", "topic_id", "partition", "offset", "item")
+            .unique(["env", "agent", "via"], keep="first", maintain_order=True)
+            .with_columns(pl.format("{}/{}/{}/{}", "topic_id", "partition", "offset", "item").alias("row"))
+        )
+        return [
+            Violation(key, trip, began_ms, row)
+            for env, agent, via, began_ms, row in found.select(
+                "env", "agent", "via", "began_ms", "row"
+            ).iter_rows()
+            if self._reported.add((key := Key(env, agent, via), trip.trip_id))
+        ]
+
+    def _merge(self) -> None:
+        newest = (
+            pl.concat(self._newest)
+            .sort("began_ms", "topic_id", "partition", "offset", "item")
+            .unique(["env", "agent", "via", "action_kind"], keep="last", maintain_order=True)
+            .tail(self._max_keys)
+        )
+        self._newest = [newest]
+
+    def state(self) -> dict[str, Any]:
+        """What a snapshot holds."""
+        if self._newest:
+            self._merge()
+        return {
+            "known": list(self._known.values()),
+            "newest": self._newest[0].rows() if self._newest else [],
+            "reported": [(*key[:3], trip_id) for key, trip_id in self._reported.items],
+        }
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Take over a snapshot's state."""
+        self._known = {trip.trip_id: trip for trip in msgspec.convert(state["known"], list[Trip])}
+        if state["newest"]:
+            self._newest = [pl.DataFrame(state["newest"], schema=ACTIONS, orient="row")]
+        for env, agent, via, trip_id in state["reported"]:
+            self._reported.add((Key(env, agent, via), trip_id))
+
+
+def _covered(trip: Trip) -> pl.Expr:
+    """An attribute that the selector leaves out, or that the event lacks, matches, as at the switch."""
+    selector = trip.selector
+    covered = pl.lit(value=True)
+    for column, value in (
+        ("env", selector.environment),
+        ("agent", selector.agent),
+        ("agent_version", selector.version),
+        ("action", selector.tool),
+    ):
+        if value is not None:
+            covered &= (pl.col(column) == value).fill_null(value=True)
+    return covered

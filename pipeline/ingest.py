@@ -1,0 +1,169 @@
+"""Files through the whole pipeline: appended to local topics, worked off to the end, then stopped."""
+
+import asyncio
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import NamedTuple
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from pipeline.app import App
+from pipeline.clock import system_now_ms
+from pipeline.config import Config
+from pipeline.decode import decode_message
+from pipeline.decode.action_kind import ToolPatterns
+from pipeline.decode.sources import Format, SourceConfig
+from pipeline.files import FileFormat, guess_format, read_messages
+from pipeline.topics.local import LocalProducer
+from schemas.event import Event
+
+APPEND_MESSAGES = 500
+AHEAD_MESSAGES = 20_000
+"""How far the local topic may run ahead of the sealed rows."""
+POLL_S = 0.05
+_NS_PER_MS = 1_000_000
+
+
+class IngestReport(NamedTuple):
+    """What came of it."""
+
+    messages: int
+    rows: int
+    dead_letters: int
+    findings: int
+    seconds: float
+    store: Path
+
+
+def ingest_files(config: Config, files: Sequence[Path], file_format: FileFormat | None) -> IngestReport:
+    """Load files in order. Raises ConfigError for one that cannot be read, before anything is loaded."""
+    formats = [guess_format(path) for path in files]
+    plan: list[tuple[Path, FileFormat, Format]] = [
+        (path, file_format or found, kind) for path, (found, kind) in zip(files, formats, strict=True)
+    ]
+    return asyncio.run(_ingest(config, plan))
+
+
+async def _ingest(config: Config, plan: Sequence[tuple[Path, FileFormat, Format]]) -> IngestReport:
+    began = time.monotonic()
+    sources = {kind: file_source(kind) for _, _, kind in plan}
+    app = App(config, tuple(sources.values()))
+    app.switch.start()
+    messages = 0
+    running = asyncio.create_task(app.run())
+    try:
+        with _Progress(app) as progress:
+            for path, file_format, kind in plan:
+                messages += await _load(app, sources[kind], path, file_format, progress)
+            while not (app.is_caught_up and progress.sealed >= messages):
+                if running.done():
+                    await running
+                await progress.tick(messages)
+    finally:
+        app.stop()
+        await running
+        app.switch.stop()
+    return IngestReport(
+        messages=messages,
+        rows=app.sealed_rows,
+        dead_letters=app.sealed_dead_letters,
+        findings=app.watch.findings,
+        seconds=round(time.monotonic() - began, 2),
+        store=config.store.path,
+    )
+
+
+def file_source(kind: Format) -> SourceConfig:
+    """The source that files are loaded as: whoever loads a file vouches for whom it speaks of."""
+    return SourceConfig(
+        name=f"files-{kind.replace('_', '-')}",
+        topic=f"files-{kind.replace('_', '-')}",
+        kind="local",
+        format=kind,
+        agents=("*",),
+        environments=("*",),
+    )
+
+
+async def _load(
+    app: App, source: SourceConfig, path: Path, file_format: FileFormat, progress: "_Progress"
+) -> int:
+    """Append a file's messages to the source's topic, not too far ahead of what is sealed."""
+    producer = LocalProducer(app.config.topics, source.topic, app.keys)
+    await producer.start()
+    loaded = 0
+    progress.begin(path)
+    try:
+        for batch in _batches(path, file_format):
+            await producer.append(batch, times_ms=[message_time_ms(message, source) for message in batch])
+            loaded += len(batch)
+            progress.appended += len(batch)
+            while progress.appended - progress.sealed > AHEAD_MESSAGES:
+                await progress.tick(None)
+    finally:
+        await producer.stop()
+    return loaded
+
+
+class _Progress:
+    """How far it is, on a terminal; silent elsewhere."""
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.completed:,} messages sealed"),
+            TimeElapsedColumn(),
+            disable=not sys.stderr.isatty(),
+            console=Console(stderr=True),
+        )
+        self._task = self._bar.add_task("", total=None)
+        self.appended = 0
+
+    @property
+    def sealed(self) -> int:
+        """Messages sealed since the start."""
+        ends, starts = self._app.sealed_ends, self._app.sealed_starts
+        return sum(end - starts[key] for key, end in ends.items())
+
+    def begin(self, path: Path) -> None:
+        """Say which file is being loaded."""
+        self._bar.update(self._task, description=path.name)
+
+    async def tick(self, total: int | None) -> None:
+        """Show the present state, and let the pipeline work."""
+        self._bar.update(self._task, completed=self.sealed, total=total)
+        await asyncio.sleep(POLL_S)
+
+    def __enter__(self) -> "_Progress":
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+
+def _batches(path: Path, file_format: FileFormat) -> Iterator[list[bytes]]:
+    messages = read_messages(path, file_format)
+    while batch := list(islice(messages, APPEND_MESSAGES)):
+        yield batch
+
+
+def message_time_ms(message: bytes, source: SourceConfig) -> int:
+    """The end of the message's latest event: what a broker that had been there would have stamped."""
+    decoded = decode_message(
+        message,
+        topic_id="",
+        partition=0,
+        offset=0,
+        broker_time_ms=system_now_ms(),
+        source=source,
+        patterns=ToolPatterns(),
+    )
+    ends = [item.event.end_time_unix_nano // _NS_PER_MS for item in decoded if isinstance(item.event, Event)]
+    return min(max(ends, default=system_now_ms()), system_now_ms())

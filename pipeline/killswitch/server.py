@@ -1,0 +1,224 @@
+"""The control endpoints: status, trips, resets and step downs, for people and programs with a token."""
+
+from collections.abc import Callable
+from typing import TypeVar
+
+import anyio.to_thread
+import msgspec
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from pipeline import metrics
+from pipeline.errors import AuditfuseError
+from pipeline.killswitch import http
+from pipeline.killswitch.auth import Authenticator, Caller
+from pipeline.killswitch.compose import CommandError
+from pipeline.killswitch.switch import KillSwitch
+from schemas.command import Command, Mode, Selector
+
+SEAL_WAIT_S = 2.0
+"""How long an answer about loosening waits for it to be sealed."""
+
+_STATUS_OF = {"invalid": 400, "unknown": 404, "conflict": 409}
+
+_BodyT = TypeVar("_BodyT", bound=msgspec.Struct)
+
+
+class TripOrder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`POST /v1/killswitch/trips`."""
+
+    mode: Mode
+    reason: str
+    selector: Selector
+    by: str | None = None
+    until_ms: int | None = None
+
+
+class ResetOrder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`POST /v1/killswitch/resets` and `/step-downs`."""
+
+    trips: list[str]
+    reason: str
+    by: str | None = None
+    mode: Mode = "on"
+
+
+class ApprovalOrder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`POST /v1/killswitch/resets/{id}/approval`."""
+
+    reason: str
+    by: str | None = None
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of an order. `digest` names the trips in force after it."""
+
+    command: Command
+    standing: str
+    digest: str
+    next: str
+    """What is still needed, in plain words; empty where nothing is."""
+
+
+class DeniedError(AuditfuseError):
+    """No known token, or one whose role may not."""
+
+    def __init__(self, status: int, text: str) -> None:
+        super().__init__(text)
+        self.status = status
+
+
+class ControlEndpoints:
+    """The handlers of `/v1/killswitch`."""
+
+    def __init__(self, switch: KillSwitch, authenticator: Authenticator) -> None:
+        self._switch = switch
+        self._authenticator = authenticator
+
+    def routes(self) -> list[Route]:
+        """The routes of all endpoints."""
+        base = "/v1/killswitch"
+        return [
+            Route(base, self.status, methods=["GET"]),
+            Route(f"{base}/trips", self.trip, methods=["POST"]),
+            Route(f"{base}/resets", self.request_reset, methods=["POST"]),
+            Route(f"{base}/resets/{{request_id}}/approval", self.approve_reset, methods=["POST"]),
+            Route(f"{base}/step-downs", self.step_down, methods=["POST"]),
+        ]
+
+    def allow(self, request: Request, right: str) -> Caller:
+        """The caller, who has this right. Raises what `answer_errors` turns into 401 or 403."""
+        authorization = http.header(request.scope, b"authorization")
+        caller = self._authenticator.caller(authorization, local=http.is_local(request.scope))
+        if caller is None or (authorization is None and right not in caller.rights):
+            metrics.control_refusals.labels("token").inc()
+            raise DeniedError(401, "a known bearer token is needed")
+        if right not in caller.rights:
+            metrics.control_refusals.labels("role").inc()
+            raise DeniedError(403, f"this token's role may not {right}")
+        return caller
+
+    async def status(self, request: Request) -> Response:
+        """All trips in force, open requests and the health of the switch."""
+        self.allow(request, "view")
+        return _json(200, self._switch.status())
+
+    async def trip(self, request: Request) -> Response:
+        """Trip. 201 once it is served; `standing` tells how safe its record is."""
+        caller = self.allow(request, "trip")
+        order = await _order(request, TripOrder)
+
+        def carry_out() -> Command:
+            return self._switch.trip(
+                order.selector,
+                order.mode,
+                by=_name(caller, order.by),
+                reason=order.reason,
+                until_ms=order.until_ms,
+            )
+
+        return await self._carry_out(carry_out, loosens=False)
+
+    async def request_reset(self, request: Request) -> Response:
+        """Ask for trips to be lifted."""
+        caller = self.allow(request, "request")
+        order = await _order(request, ResetOrder)
+
+        def carry_out() -> Command:
+            return self._switch.request_reset(
+                order.trips, by=_name(caller, order.by), reason=order.reason, mode=order.mode
+            )
+
+        return await self._carry_out(carry_out, loosens=True)
+
+    async def approve_reset(self, request: Request) -> Response:
+        """Approve a request, as somebody else than who made it."""
+        caller = self.allow(request, "approve")
+        order = await _order(request, ApprovalOrder)
+        request_id: str = request.path_params["request_id"]
+
+        def carry_out() -> Command:
+            return self._switch.approve_reset(request_id, by=_name(caller, order.by), reason=order.reason)
+
+        return await self._carry_out(carry_out, loosens=True)
+
+    async def step_down(self, request: Request) -> Response:
+        """Take automatic trips down to read_only."""
+        caller = self.allow(request, "request")
+        order = await _order(request, ResetOrder)
+
+        def carry_out() -> Command:
+            return self._switch.step_down(order.trips, by=_name(caller, order.by), reason=order.reason)
+
+        return await self._carry_out(carry_out, loosens=True)
+
+    async def _carry_out(self, carry_out: Callable[[], Command], *, loosens: bool) -> Response:
+        def run() -> Command:
+            command = carry_out()
+            if loosens:
+                self._switch.wait_sealed(command.id, SEAL_WAIT_S)
+            return command
+
+        command = await anyio.to_thread.run_sync(run)
+        standing = self._switch.standing(command.id)
+        answer = Answer(
+            command=command,
+            standing=standing,
+            digest=self._switch.state.digest,
+            next=still_needed(command, standing),
+        )
+        return _json(201 if standing in {"sealed", "journaled"} else 202, answer)
+
+
+def still_needed(command: Command, standing: str) -> str:
+    """What is still needed for a command to have its effect, or to last; empty where nothing is."""
+    if command.command == "trip":
+        if standing == "volatile":
+            return (
+                "The trip is served, but from memory alone: the journal cannot be written. "
+                "Until it is sealed, a restart forgets it."
+            )
+        return ""
+    if standing != "sealed":
+        return "It is not sealed yet, and loosens nothing before: the store cannot be written now."
+    if command.command == "reset_request":
+        return f"Another person must approve: auditfuse killswitch reset --approve {command.id}"
+    return ""
+
+
+def refusal(error: Exception) -> Response:
+    """The answer to an order that is not carried out: what is wrong, and nothing else."""
+    if isinstance(error, http.BodyError | DeniedError):
+        challenge = {"www-authenticate": "Bearer"} if error.status == 401 else None
+        return _json(error.status, {"error": str(error)}, challenge)
+    if isinstance(error, CommandError):
+        return _json(_STATUS_OF[error.kind], {"error": str(error)})
+    if isinstance(error, HTTPException):
+        headers = dict(error.headers) if error.headers else None
+        return _json(error.status_code, {"error": error.detail}, headers)
+    raise error
+
+
+async def _order(request: Request, kind: type[_BodyT]) -> _BodyT:
+    body = await http.read_body(request.scope, request.receive)
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except msgspec.ValidationError as error:
+        raise CommandError("invalid", str(error)) from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise CommandError("invalid", "the body is not JSON") from None
+
+
+def _name(caller: Caller, asserted: str | None) -> str:
+    """The name that is recorded: a token's own, else the one given with the machine's token."""
+    if caller.name is not None:
+        return caller.name
+    if asserted is None:
+        raise CommandError("invalid", "by: say who you are")
+    return asserted
+
+
+def _json(status: int, content: object, headers: dict[str, str] | None = None) -> Response:
+    return Response(msgspec.json.encode(content), status, headers, media_type="application/json")

@@ -1,0 +1,215 @@
+"""The kill switch of one host: serves trips at once, journals them, seals their record behind.
+
+The order of a trip is fixed: serve (memory), journal (its own volume), answer, seal (the store). Nothing on
+the way to serving waits for a disk, a broker or a database; a journal that fails or hangs leaves the trip
+served as *volatile*. Loosening goes the other way round: sealed first, then served.
+"""
+
+import threading
+from collections.abc import Sequence
+
+import structlog
+
+from pipeline import metrics
+from pipeline.clock import NowMs, system_now_ms
+from pipeline.killswitch import compose
+from pipeline.killswitch.book import Book, Standing
+from pipeline.killswitch.compose import CommandError
+from pipeline.killswitch.config import KillSwitchConfig
+from pipeline.killswitch.journal import Journal
+from pipeline.killswitch.keeper import JournalKeeper
+from pipeline.killswitch.policy import PastTrip
+from pipeline.killswitch.sealer import Append, ReadSealed, Sealer
+from pipeline.killswitch.state import RANK, Approvals, NoApprovals, SwitchState, same_person
+from pipeline.killswitch.status import Status, status_of
+from schemas.command import MODES, Command, Mode, Selector
+
+JOURNAL_WAIT_S = 0.5
+"""How long a trip's answer waits for the journal. The trip is served before."""
+
+log = structlog.get_logger()
+
+
+class KillSwitch:
+    """Thread-safe. `state` is one immutable value, replaced as a whole; reading it takes no lock.
+
+    `append(commands)` seals commands in `_control` and returns the ids that are sealed now, those that
+    were there before included; `read_sealed(after_offset)` returns later rows as (offset, command or None).
+    Both may block and may raise; they are called from a thread of their own.
+    """
+
+    def __init__(
+        self,
+        config: KillSwitchConfig,
+        *,
+        append: Append,
+        read_sealed: ReadSealed,
+        approvals: Approvals | None = None,
+        now_ms: NowMs = system_now_ms,
+    ) -> None:
+        self.config = config
+        self.approvals: Approvals = approvals or NoApprovals()
+        self._now_ms = now_ms
+        self._lock = threading.RLock()
+        self._book = Book()
+        self._state = self._book.fold()
+        self._volatile: frozenset[str] = frozenset()
+        journal = Journal(config.journal)
+        self._keeper = JournalKeeper(journal, self._book, self._lock, now_ms=now_ms, publish=self._publish)
+        self._sealer = Sealer(
+            journal, self._book, self._lock, append=append, read_sealed=read_sealed, publish=self._publish
+        )
+
+    @property
+    def state(self) -> SwitchState:
+        """What is served now."""
+        return self._state
+
+    @property
+    def caught_up(self) -> bool:
+        """Whether `_control` has been read since the start. Before, the journal's memory is served."""
+        return self._book.caught_up
+
+    def start(self) -> None:
+        """Load the journal, serve what it holds, and start to keep it and to seal."""
+        self.load()
+        self._keeper.start(after_change=self._sealer.wake)
+        self._sealer.start()
+
+    def load(self) -> None:
+        """Load the journal alone: what a server that starts without the store would serve."""
+        self._keeper.load()
+
+    def stop(self) -> None:
+        """Stop both threads; waits a little for what they have under way."""
+        self._keeper.stop()
+        self._sealer.stop()
+
+    def trip(
+        self,
+        selector: Selector,
+        mode: Mode,
+        *,
+        by: str,
+        reason: str,
+        until_ms: int | None = None,
+        finding_id: str | None = None,
+        automatic: bool = False,
+    ) -> Command:
+        """Trip: served when this returns, and journaled unless `standing` says volatile.
+
+        The same finding trips once, however often it is handed in. Raises CommandError for nonsense.
+        """
+        began_ms = self._now_ms()
+        command = compose.new_trip(
+            selector=selector,
+            mode=mode,
+            by=by,
+            reason=reason,
+            at_ms=began_ms,
+            until_ms=until_ms,
+            finding_id=finding_id,
+            automatic=automatic,
+        )
+        with metrics.trip_seconds.time(), self._lock:
+            added = self._book.add_trip(command)
+            if added:
+                self._publish()
+        self._keeper.write_soon(command.id, JOURNAL_WAIT_S)
+        self._sealer.wake()
+        if added:
+            log.warning("kill switch tripped", trip=command.id, mode=mode, automatic=automatic)
+        return command
+
+    def request_reset(self, trips: Sequence[str], *, by: str, reason: str, mode: Mode = "on") -> Command:
+        """Ask for trips to be lifted (or loosened to `mode`). Nothing changes before another approves."""
+        command = compose.new_reset_request(
+            trips=trips, by=by, reason=reason, at_ms=self._now_ms(), mode=mode
+        )
+        with self._lock:
+            in_force = self._require_in_force(command.trips)
+            if all(RANK[current] <= RANK[mode] for current in in_force.values()):
+                raise CommandError("conflict", f"none of these trips is stricter than {mode}")
+            self._book.add_waiting(command)
+        self._sealer.wake()
+        return command
+
+    def approve_reset(self, request_id: str, *, by: str, reason: str) -> Command:
+        """Approve a request as a second person. It takes effect when both are sealed."""
+        with self._lock:
+            request = self._book.request(request_id)
+            if request is None:
+                raise CommandError("unknown", f"there is no reset request {request_id[:80]}")
+            if request not in self._book.open_requests():
+                raise CommandError(
+                    "conflict", f"request {request.id} is approved already, or its trips are lifted"
+                )
+            if same_person(request.by, by):
+                raise CommandError(
+                    "conflict", f"{by.strip()[:200]} made this request; another person must approve it"
+                )
+            command = compose.new_reset_approval(request=request, by=by, reason=reason, at_ms=self._now_ms())
+            self._book.add_waiting(command)
+        self._sealer.wake()
+        return command
+
+    def step_down(self, trips: Sequence[str], *, by: str, reason: str) -> Command:
+        """Take automatic trips down to read_only as one person, once it is sealed."""
+        command = compose.new_step_down(trips=trips, by=by, reason=reason, at_ms=self._now_ms())
+        with self._lock:
+            modes = self._require_in_force(command.trips)
+            trips_by_id = {trip.command.id: trip.command for trip in self._state.in_force}
+            for trip_id in command.trips:
+                if not trips_by_id[trip_id].automatic:
+                    raise CommandError("conflict", f"{trip_id} was made by a person: only a reset loosens it")
+                if RANK[modes[trip_id]] <= RANK["read_only"]:
+                    raise CommandError("conflict", f"{trip_id} is at {modes[trip_id]} already")
+            self._book.add_waiting(command)
+        self._sealer.wake()
+        return command
+
+    def standing(self, command_id: str) -> Standing:
+        """How safe a command is: volatile, journaled, sealed, waiting (to be sealed) or unknown."""
+        with self._lock:
+            return self._book.standing(command_id)
+
+    def is_volatile(self, trip_id: str) -> bool:
+        """Whether a trip is served from memory alone. Takes no lock: for the path of every evaluation."""
+        return trip_id in self._volatile
+
+    def wait_sealed(self, command_id: str, timeout_s: float) -> bool:
+        """Wait until a command is sealed; False after `timeout_s`."""
+        return self._sealer.wait_for(lambda: self._book.standing(command_id) == "sealed", timeout_s)
+
+    def history(self) -> list[PastTrip]:
+        """The automatic trips that are remembered, for `policy.decide`."""
+        with self._lock:
+            return self._book.past_trips()
+
+    def status(self) -> Status:
+        """Everything about the switch that a person may want to see."""
+        with self._lock:
+            return status_of(
+                self._book,
+                self._state,
+                self._now_ms(),
+                journal=self._keeper.health,
+                control=self._sealer.health,
+            )
+
+    def _require_in_force(self, trip_ids: Sequence[str]) -> dict[str, Mode]:
+        in_force: dict[str, Mode] = {trip.command.id: trip.mode for trip in self._state.in_force}
+        missing = [trip_id for trip_id in trip_ids if trip_id not in in_force]
+        if missing:
+            raise CommandError("unknown", f"no trip in force has the id {missing[0][:80]}")
+        return in_force
+
+    def _publish(self) -> None:
+        """Serve what the book says now. The caller holds the lock."""
+        self._state = self._book.fold()
+        for mode in MODES[1:]:
+            count = sum(trip.mode == mode for trip in self._state.in_force)
+            metrics.trips_in_force.labels(mode).set(count)
+        metrics.trips_unsealed.set(len(self._book.unsealed))
+        self._volatile = frozenset(self._book.unsealed.keys() - self._book.journaled)
+        metrics.trips_volatile.set(len(self._volatile))

@@ -1,0 +1,90 @@
+"""Every metric of auditfuse, in one place. Stages import the object and set it; `/metrics` serves them.
+
+Labels have few, fixed values: topics, partitions, detectors, reasons, target names. Never an agent's
+name, an id, a person or anything from a message.
+"""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.openmetrics.exposition import (
+    generate_latest,  # pyright: ignore[reportUnknownVariableType] (the library leaves it untyped)
+)
+
+REGISTRY = CollectorRegistry(auto_describe=True)
+
+_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+
+
+def _counter(name: str, text: str, *labels: str) -> Counter:
+    return Counter(f"auditfuse_{name}", text, labels, registry=REGISTRY)
+
+
+def _gauge(name: str, text: str, *labels: str) -> Gauge:
+    return Gauge(f"auditfuse_{name}", text, labels, registry=REGISTRY)
+
+
+def _seconds(name: str, text: str, *labels: str) -> Histogram:
+    return Histogram(f"auditfuse_{name}_seconds", text, labels, registry=REGISTRY, buckets=_SECONDS)
+
+
+# Ingest: from the topic to the sealed row.
+messages_read = _counter("messages_read", "Messages read from input topics.", "topic")
+rows_sealed = _counter("rows_sealed", "Rows published in sealed segments.", "topic", "kind")
+dead_letters = _counter("dead_letters", "Messages that could not become an event.", "reason")
+lag_messages = _gauge("lag_messages", "Messages in the topic that are not sealed yet.", "topic", "partition")
+buffered_bytes = _gauge("buffered_bytes", "Raw bytes read and not sealed yet, which backpressure bounds.")
+paused_partitions = _gauge("paused_partitions", "Partitions paused by backpressure.")
+halted_partitions = _gauge("halted_partitions", "Partitions that wait for a person (see auditfuse gap).")
+seal_failures = _counter("seal_failures", "Seals that failed and were tried again (a full disk, say).")
+seal_seconds = _seconds("seal", "Time to write and publish one segment.")
+append_to_seal_seconds = _seconds("append_to_seal", "From the broker's append to the sealed row.")
+compactions = _counter("compactions", "Compactions published.")
+live_segments = _gauge("live_segments", "Live segment files of the store.")
+
+# Ingest over HTTP.
+http_requests = _counter("http_requests", "Requests to the OTLP/HTTP endpoints.", "path", "status")
+http_accepted = _counter("http_accepted", "Messages accepted over HTTP, durable before the answer.", "path")
+
+# Redaction.
+redactions = _counter("redactions", "Values redacted, by entity type.", "entity")
+redaction_failures = _counter(
+    "redaction_failures", "Events with a payload that was replaced because redaction failed."
+)
+redact_seconds = _seconds("redact", "Time to redact one batch.")
+
+# Catalog and checkpoints.
+catalog_built_time = _gauge("catalog_built_timestamp_seconds", "When the catalog was last built (Unix time).")
+catalog_seconds = _seconds("catalog_build", "Time to build the catalog.")
+checkpoint_time = _gauge("checkpoint_timestamp_seconds", "When the last checkpoint was signed (Unix time).")
+
+# Detection.
+signals_observed = _counter("signals_observed", "Sealed rows that detectors have seen.")
+findings = _counter("findings", "Findings.", "detector", "late")
+watermark_time = _gauge(
+    "watermark_timestamp_seconds", "Event time up to which windows are closed (Unix time)."
+)
+detect_seconds = _seconds("detect", "Time to fold one batch of signals and commit it.")
+
+# Respond.
+incidents_open = _gauge("incidents_open", "Incidents that are not resolved.", "severity")
+pages_sent = _counter("pages_sent", "Pages that a target accepted.", "target")
+pages_failed = _counter("pages_failed", "Attempts to page that failed and are retried.", "target")
+outbox_waiting = _gauge("outbox_waiting", "Pages that wait for delivery.")
+outbox_oldest_seconds = _gauge("outbox_oldest_seconds", "Age of the oldest page that waits for delivery.")
+
+# Kill switch.
+trips_in_force = _gauge("killswitch_trips_in_force", "Trips that are not lifted.", "mode")
+trips_unsealed = _gauge("killswitch_trips_unsealed", "Trips served whose record is not sealed yet.")
+trips_volatile = _gauge(
+    "killswitch_trips_volatile", "Trips served from memory alone: a restart forgets them."
+)
+trip_seconds = _seconds("killswitch_trip", "From the order to the trip being served.")
+trip_decisions = _counter("killswitch_decisions", "Findings considered for an automatic trip.", "action")
+ofrep_evaluations = _counter("killswitch_evaluations", "Flag evaluations answered.", "endpoint")
+control_refusals = _counter("killswitch_refusals", "Control requests refused.", "why")
+journal_failing = _gauge("killswitch_journal_failing", "1 while the kill switch's journal cannot be written.")
+control_failing = _gauge("killswitch_control_failing", "1 while _control cannot be read or appended to.")
+
+
+def exposition() -> bytes:
+    """All metrics in OpenMetrics text."""
+    return bytes(generate_latest(REGISTRY))  # pyright: ignore[reportUnknownArgumentType] (untyped)

@@ -1,0 +1,1 @@
+"""Redaction: what is personal or secret becomes a keyed pseudonym before anything is stored."""

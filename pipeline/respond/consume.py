@@ -1,0 +1,266 @@
+"""The transaction that consumes sealed rows: ends move, findings, incidents and outbox rows are written.
+
+The functions here take part in a transaction that the caller began; none of them commits.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Protocol
+
+import msgspec
+from sqlalchemy import Connection, insert, select, update
+from sqlalchemy.exc import IntegrityError
+
+from pipeline.errors import StoreError
+from pipeline.respond import incidents as grouping
+from pipeline.respond import tables
+from pipeline.respond.config import RespondConfig
+from pipeline.respond.incidents import PAGED, SEVERITY_RANK, Change, Episode
+from schemas.finding import Finding, FindingRow, IncidentRow
+
+Ends = Mapping[tuple[str, int], tuple[int, int]]
+"""(topic id, partition) → (old sealed end, new sealed end)."""
+_CHUNK = 500
+"""Values in one IN list: both databases take more, but not any number."""
+
+
+class FoundFinding(Protocol):
+    """A finding as the detect stage hands it over."""
+
+    @property
+    def finding(self) -> Finding: ...
+    @property
+    def late(self) -> bool: ...
+    @property
+    def evidence(self) -> Mapping[str, object]: ...
+
+
+class ConsumedElsewhere(StoreError):
+    """Another process has consumed these rows. Nothing was changed: load the ends again, or stop."""
+
+
+class Consumed(msgspec.Struct, frozen=True, kw_only=True):
+    """What one consumption did."""
+
+    findings: list[FindingRow]
+    """The findings that were not known before."""
+    paged: list[str]
+    """Incidents that were opened, reopened or raised."""
+    messages: int
+    """Rows put into the outbox of pages, one a page and target."""
+
+
+def advance(connection: Connection, ends: Ends) -> None:
+    """Move every partition's consumed end. Raises ConsumedElsewhere where the old one is not stored."""
+    table = tables.consumed
+    for (topic_id, partition), (old, new) in sorted(ends.items()):
+        if new < old:
+            raise ValueError(f"the sealed end of {topic_id}/{partition} goes back from {old} to {new}")
+        here = (table.c.topic_id == topic_id) & (table.c.partition == partition)
+        moved = update(table).where(here & (table.c.sealed_end == old)).values(sealed_end=new)
+        if connection.execute(moved).rowcount == 1:
+            continue
+        first = insert(table).values(topic_id=topic_id, partition=partition, sealed_end=new)
+        try:
+            connection.execute(first)
+        except IntegrityError:
+            raise ConsumedElsewhere(
+                f"rows of {topic_id}/{partition} from offset {old} on were consumed by another process; "
+                "run one detect process for each state database"
+            ) from None
+
+
+def take(
+    connection: Connection,
+    found: Sequence[FoundFinding],
+    now_ms: int,
+    trips: Mapping[str, str],
+    config: RespondConfig,
+) -> Consumed:
+    """Store the findings that are new, what they do to incidents, and what has to be told of it."""
+    fresh = _not_known(connection, found)
+    stored = _latest_episodes(connection, {item.finding.incident_key for item in fresh.values()})
+    batch = _Batch(stored, trips, now_ms, config)
+    for finding_id, item in fresh.items():
+        batch.fold(finding_id, item)
+    _write_incidents(connection, batch, {episode.incident.incident_id for episode in stored.values()})
+    records = [
+        {"finding_id": row.id, "incident_id": row.incident_id, "found_at_ms": now_ms}
+        for row in batch.findings
+    ]
+    _insert(connection, tables.findings, records)
+    _append(connection, batch.appends)
+    messages = list(batch.messages())
+    _insert(connection, tables.pages, messages)
+    return Consumed(findings=batch.findings, paged=list(batch.paged), messages=len(messages))
+
+
+def store_change(connection: Connection, change: Change) -> None:
+    """Store what a person, or recovery, did to an incident, and its row on the way into `_findings`."""
+    table = tables.incidents
+    incident_id = change.episode.incident.incident_id
+    connection.execute(
+        update(table).where(table.c.incident_id == incident_id).values(**_columns(change.episode))
+    )
+    if change.row is not None:
+        _append(connection, [change.row])
+
+
+class _Batch:
+    """The changes of one transaction, in the order of the findings."""
+
+    def __init__(
+        self, stored: Mapping[str, Episode], trips: Mapping[str, str], now_ms: int, config: RespondConfig
+    ) -> None:
+        self.latest = dict(stored)
+        self.changed: dict[str, Episode] = {}
+        self.leads: dict[str, FindingRow] = {}
+        self.trips: dict[str, str] = {}
+        self.paged: dict[str, Change] = {}
+        self.findings: list[FindingRow] = []
+        self.appends: list[FindingRow | IncidentRow] = []
+        self._trips_by_finding = trips
+        self._now_ms = now_ms
+        self._config = config
+
+    def fold(self, finding_id: str, item: FoundFinding) -> None:
+        finding = item.finding
+        change = grouping.fold(self.latest.get(finding.incident_key), finding, self._now_ms, self._config)
+        incident_id = change.episode.incident.incident_id
+        row = FindingRow(
+            id=finding_id,
+            finding=finding,
+            incident_id=incident_id,
+            late=item.late,
+            found_at_ms=self._now_ms,
+            evidence=dict(item.evidence),
+        )
+        self.latest[finding.incident_key] = change.episode
+        self.changed[incident_id] = change.episode
+        self.findings.append(row)
+        self.appends.append(row)
+        if change.row is not None:
+            self.appends.append(change.row)
+        if change.kind in PAGED:
+            self.leads[incident_id] = row
+            # Opened and raised in one batch is one page: opened, at the higher severity.
+            first = self.paged.get(incident_id)
+            self.paged[incident_id] = msgspec.structs.replace(change, kind=first.kind) if first else change
+        if finding_id in self._trips_by_finding:
+            self.trips[incident_id] = self._trips_by_finding[finding_id]
+
+    def messages(self) -> Iterator[dict[str, Any]]:
+        wait_until_ms = self._now_ms + int(self._config.append_wait_s * 1000)
+        for incident_id, change in self.paged.items():
+            incident = change.episode.incident
+            for target in self._config.targets_for(incident.severity, incident.environment):
+                yield new_message(
+                    page_id=f"{incident_id}/{change.episode.changes}",
+                    target=target,
+                    change=change.kind,
+                    incident_id=incident_id,
+                    severity_rank=SEVERITY_RANK[incident.severity],
+                    now_ms=self._now_ms,
+                    awaits_row=self.leads[incident_id].id,
+                    awaits_until_ms=wait_until_ms,
+                )
+
+
+def new_message(
+    *,
+    page_id: str,
+    target: str,
+    change: str,
+    incident_id: str | None,
+    severity_rank: int,
+    now_ms: int,
+    awaits_row: str | None = None,
+    awaits_until_ms: int = 0,
+    body: bytes | None = None,
+) -> dict[str, Any]:
+    """A row of `pages` that nothing was done about yet."""
+    return {
+        "page_id": page_id,
+        "target": target,
+        "change": change,
+        "incident_id": incident_id,
+        "severity_rank": severity_rank,
+        "awaits_row": awaits_row,
+        "awaits_until_ms": awaits_until_ms,
+        "body": body,
+        "state": "pending",
+        "attempts": 0,
+        "next_attempt_at_ms": now_ms,
+        "created_at_ms": now_ms,
+    }
+
+
+def _not_known(connection: Connection, found: Sequence[FoundFinding]) -> dict[str, FoundFinding]:
+    by_id = {item.finding.finding_id: item for item in reversed(found)}
+    fresh = {item.finding.finding_id: by_id[item.finding.finding_id] for item in found}
+    table = tables.findings
+    for chunk in _chunks(fresh):
+        known = connection.execute(select(table.c.finding_id).where(table.c.finding_id.in_(chunk)))
+        for row in known.all():
+            del fresh[row.finding_id]
+    return fresh
+
+
+def _latest_episodes(connection: Connection, keys: Iterable[str]) -> dict[str, Episode]:
+    table = tables.incidents
+    latest: dict[str, Episode] = {}
+    for chunk in _chunks(sorted(keys)):
+        query = (
+            select(table.c.incident_key, table.c.episode)
+            .where(table.c.incident_key.in_(chunk))
+            .order_by(table.c.number)
+            .with_for_update()
+        )
+        for row in connection.execute(query):
+            latest[row.incident_key] = msgspec.json.decode(row.episode, type=Episode)
+    return latest
+
+
+def _write_incidents(connection: Connection, batch: _Batch, known: set[str]) -> None:
+    table = tables.incidents
+    new: list[dict[str, Any]] = []
+    for incident_id, episode in batch.changed.items():
+        columns = _columns(episode)
+        if incident_id in batch.leads:
+            columns["lead"] = msgspec.json.encode(batch.leads[incident_id])
+        if incident_id in batch.trips:
+            columns["trip"] = batch.trips[incident_id]
+        if incident_id in known:
+            connection.execute(update(table).where(table.c.incident_id == incident_id).values(**columns))
+        else:
+            new.append({"trip": None, **columns})
+    _insert(connection, table, new)
+
+
+def _columns(episode: Episode) -> dict[str, Any]:
+    incident = episode.incident
+    return {
+        "incident_id": incident.incident_id,
+        "incident_key": incident.incident_key,
+        "number": episode.number,
+        "status": incident.status,
+        "severity": incident.severity,
+        "opened_at_ms": incident.opened_at_ms,
+        "last_window_end_ms": episode.last_window_end_ms,
+        "episode": msgspec.json.encode(episode),
+    }
+
+
+def _append(connection: Connection, rows: Sequence[FindingRow | IncidentRow]) -> None:
+    bodies = [{"row_id": row.id, "kind": row.kind, "body": msgspec.json.encode(row)} for row in rows]
+    _insert(connection, tables.appends, bodies)
+
+
+def _insert(connection: Connection, table: Any, rows: Sequence[dict[str, Any]]) -> None:
+    if rows:
+        connection.execute(insert(table), rows)
+
+
+def _chunks(values: Iterable[str]) -> Iterator[list[str]]:
+    everything = list(values)
+    for start in range(0, len(everything), _CHUNK):
+        yield everything[start : start + _CHUNK]

@@ -1,0 +1,268 @@
+"""The outbox as stored: rows on their way into `_findings`, and messages on their way to targets."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+from sqlalchemy import Connection, Row, and_, case, delete, exists, func, insert, or_, select, update
+
+from pipeline.respond import page as paging
+from pipeline.respond import tables
+from pipeline.respond.attempts import record_attempt
+from pipeline.respond.config import RespondConfig
+from pipeline.respond.consume import new_message
+from pipeline.respond.incidents import SEVERITY_RANK, Episode
+from pipeline.respond.page import Page
+from pipeline.respond.pager import Sent
+from pipeline.respond.plan import MINUTE_MS, SUMMARY, Message
+from pipeline.respond.state import StateDatabase
+from schemas.finding import FindingRow, IncidentRow, Severity
+
+DUE_LIMIT = 20_000
+"""Messages looked at in one round of a target; without their text."""
+_SEVERITIES: dict[int, Severity] = {rank: severity for severity, rank in SEVERITY_RANK.items()}
+_ROWS = {"finding": msgspec.json.Decoder(FindingRow), "incident": msgspec.json.Decoder(IncidentRow)}
+
+
+class Content(msgspec.Struct, frozen=True, kw_only=True):
+    """What a message is rendered from: either a ready page, or an incident and its lead finding."""
+
+    ready: Page | None
+    episode: Episode | None
+    lead: FindingRow | None
+    trip: str | None
+
+
+class Waiting(msgspec.Struct, frozen=True, kw_only=True):
+    """What is in the outbox and not out of it."""
+
+    appends: int
+    """Rows that are not sealed in `_findings` yet."""
+    pages: int
+    """Messages that no target has taken yet, one a page and target."""
+    oldest_page_ms: int | None
+    open_incidents: dict[str, int]
+    """Incidents that are not resolved, by severity."""
+
+
+class TargetHealth(msgspec.Struct, frozen=True, kw_only=True):
+    """How a target fares."""
+
+    failures: int = 0
+    failing_since_ms: int | None = None
+    next_attempt_at_ms: int = 0
+    last_error: str | None = None
+
+
+class Outbox:
+    """What is waiting, and the record of what was tried. Each method is one transaction."""
+
+    def __init__(self, state: StateDatabase, config: RespondConfig) -> None:
+        self._state = state
+        self._config = config
+
+    def pending_appends(self, limit: int) -> list[tuple[int, FindingRow | IncidentRow]]:
+        """The oldest rows that are not sealed in `_findings` yet."""
+        table = tables.appends
+        query = select(table.c.seq, table.c.kind, table.c.body).order_by(table.c.seq).limit(limit)
+        rows = self._state.read(lambda connection: connection.execute(query).all())
+        return [(row.seq, _ROWS[row.kind].decode(row.body)) for row in rows]
+
+    def appended(self, seqs: Sequence[int]) -> None:
+        """These rows are sealed."""
+        table = tables.appends
+
+        def transaction(connection: Connection) -> None:
+            # By number and not by range: a lower one may be committed later than a higher one.
+            for start in range(0, len(seqs), 500):
+                connection.execute(delete(table).where(table.c.seq.in_(seqs[start : start + 500])))
+
+        self._state.write(transaction)
+
+    def due(self, target: str, now_ms: int) -> list[Message]:
+        """What may be sent to a target now, the worst first. A page waits for its finding to be
+        sealed, but only until its time is up: paging does not depend on the store."""
+        pages, appends, incidents = tables.pages, tables.appends, tables.incidents
+        waiting = exists().where(appends.c.row_id == pages.c.awaits_row)
+        resolved = case((incidents.c.status == "resolved", 1), else_=0).label("resolved")
+        query = (
+            select(pages, resolved)
+            .join_from(pages, incidents, pages.c.incident_id == incidents.c.incident_id, isouter=True)
+            .where(
+                and_(
+                    pages.c.target == target,
+                    pages.c.state == "pending",
+                    pages.c.next_attempt_at_ms <= now_ms,
+                    or_(pages.c.awaits_until_ms <= now_ms, ~waiting),
+                )
+            )
+            .order_by(pages.c.severity_rank.desc(), pages.c.attempts, pages.c.seq)
+            .limit(DUE_LIMIT)
+        )
+        return [_message(row) for row in self._state.read(lambda connection: connection.execute(query).all())]
+
+    def sent_in_last_minute(self, target: str, now_ms: int) -> int:
+        """Messages that the target took within the last minute."""
+        table = tables.deliveries
+        recent = (table.c.target == target) & (table.c.at_ms > now_ms - MINUTE_MS)
+        query = select(func.count()).where(recent & (table.c.outcome == "sent"))
+        return self._state.read(lambda connection: connection.scalar(query)) or 0
+
+    def content(self, message: Message) -> Content:
+        """What the message says, as it stands now."""
+        pages, incidents = tables.pages, tables.incidents
+
+        def look(connection: Connection) -> Content:
+            body = connection.scalar(select(pages.c.body).where(pages.c.seq == message.seq))
+            if body is not None:
+                return Content(ready=msgspec.json.decode(body, type=Page), episode=None, lead=None, trip=None)
+            row = connection.execute(
+                select(incidents).where(incidents.c.incident_id == message.incident_id)
+            ).one()
+            return Content(
+                ready=None,
+                episode=msgspec.json.decode(row.episode, type=Episode),
+                lead=msgspec.json.decode(row.lead, type=FindingRow),
+                trip=row.trip,
+            )
+
+        return self._state.read(look)
+
+    def bundle(self, target: str, bundled: Sequence[Message], now_ms: int) -> None:
+        """Put one summary into the outbox in the place of these messages."""
+        worst = max(message.severity_rank for message in bundled)
+        page_id = f"summary/{target}/{bundled[0].seq}-{len(bundled)}"
+
+        def transaction(connection: Connection) -> None:
+            shown = [message.incident_id for message in bundled[:20] if message.incident_id]
+            episodes = _episodes(connection, shown)
+            page = paging.render_summary(
+                page_id,
+                _SEVERITIES[worst],
+                [episodes[incident_id].incident for incident_id in shown if incident_id in episodes],
+                live=sum(1 for message in bundled if not message.resolved),
+                resolved=sum(1 for message in bundled if message.resolved),
+            )
+            summary = new_message(
+                page_id=page_id,
+                target=target,
+                change=SUMMARY,
+                incident_id=None,
+                severity_rank=worst,
+                now_ms=now_ms,
+                body=msgspec.json.encode(page),
+            )
+            connection.execute(insert(tables.pages), [summary])
+            table = tables.pages
+            for start in range(0, len(bundled), 500):
+                seqs = [message.seq for message in bundled[start : start + 500]]
+                changed = update(table).where(table.c.seq.in_(seqs)).values(state="bundled", told_in=page_id)
+                connection.execute(changed)
+
+        self._state.write(transaction)
+
+    def health(self, target: str) -> TargetHealth:
+        """How a target fares; a new one fares well."""
+        table = tables.targets
+        query = select(table).where(table.c.name == target)
+        row = self._state.read(lambda connection: connection.execute(query).first())
+        if row is None:
+            return TargetHealth()
+        return TargetHealth(
+            failures=row.failures,
+            failing_since_ms=row.failing_since_ms,
+            next_attempt_at_ms=row.next_attempt_at_ms,
+            last_error=row.last_error,
+        )
+
+    def record(self, message: Message, sent: Sent, at_ms: int, elapsed_ms: int) -> None:
+        """Store how an attempt went, and when the next one is due."""
+
+        self._state.write(
+            lambda connection: record_attempt(
+                connection, message, sent, self._config, at_ms=at_ms, elapsed_ms=elapsed_ms
+            )
+        )
+
+    def reroute(self, now_ms: int) -> int:
+        """Send what waits for targets that are configured no more to those that are. Returns how many."""
+        pages, incidents = tables.pages, tables.incidents
+        names = [target.name for target in self._config.all_targets()]
+        query = (
+            select(pages, incidents.c.episode)
+            .join_from(pages, incidents, pages.c.incident_id == incidents.c.incident_id, isouter=True)
+            .where(pages.c.state.in_(["pending"]) & pages.c.target.not_in(names))
+        )
+
+        def transaction(connection: Connection) -> int:
+            orphans = connection.execute(query).all()
+            for row in orphans:
+                self._reroute_one(connection, row, now_ms)
+            return len(orphans)
+
+        # Looked for first without the lock that writing takes: there is hardly ever one.
+        if not self._state.read(lambda connection: connection.execute(query.limit(1)).all()):
+            return 0
+        return self._state.write(transaction)
+
+    def waiting(self) -> Waiting:
+        """How much waits, and how many incidents are not resolved."""
+        pages, incidents = tables.pages, tables.incidents
+        undelivered = select(func.count(), func.min(pages.c.created_at_ms)).where(pages.c.state == "pending")
+        unresolved = (
+            select(incidents.c.severity, func.count())
+            .where(incidents.c.status != "resolved")
+            .group_by(incidents.c.severity)
+        )
+
+        def look(connection: Connection) -> Waiting:
+            appends = connection.scalar(select(func.count()).select_from(tables.appends)) or 0
+            count, oldest_ms = connection.execute(undelivered).one()
+            open_incidents = {row[0]: int(row[1]) for row in connection.execute(unresolved)}
+            return Waiting(
+                appends=appends, pages=count, oldest_page_ms=oldest_ms, open_incidents=open_incidents
+            )
+
+        return self._state.read(look)
+
+    def _reroute_one(self, connection: Connection, row: Row[Any], now_ms: int) -> None:
+        pages = tables.pages
+        environment = ""
+        if row.episode is not None:
+            environment = msgspec.json.decode(row.episode, type=Episode).incident.environment
+        taken = set(connection.scalars(select(pages.c.target).where(pages.c.page_id == row.page_id)))
+        for target in self._config.targets_for(_SEVERITIES[row.severity_rank], environment):
+            if target not in taken:
+                message = new_message(
+                    page_id=row.page_id,
+                    target=target,
+                    change=row.change,
+                    incident_id=row.incident_id,
+                    severity_rank=row.severity_rank,
+                    now_ms=now_ms,
+                    body=row.body,
+                )
+                connection.execute(insert(pages), [message])
+        connection.execute(update(pages).where(pages.c.seq == row.seq).values(state="rerouted"))
+
+
+def _episodes(connection: Connection, incident_ids: Sequence[str]) -> dict[str, Episode]:
+    table = tables.incidents
+    query = select(table.c.incident_id, table.c.episode).where(table.c.incident_id.in_(incident_ids))
+    return {
+        row.incident_id: msgspec.json.decode(row.episode, type=Episode) for row in connection.execute(query)
+    }
+
+
+def _message(row: Row[Any]) -> Message:
+    return Message(
+        seq=row.seq,
+        page_id=row.page_id,
+        target=row.target,
+        change=row.change,
+        incident_id=row.incident_id,
+        severity_rank=row.severity_rank,
+        attempts=row.attempts,
+        created_at_ms=row.created_at_ms,
+        resolved=bool(row.resolved),
+    )

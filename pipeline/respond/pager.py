@@ -1,0 +1,182 @@
+"""Sends one page to one target: through apprise, or onto the terminal. Blocking."""
+
+import logging
+import re
+import sys
+from collections.abc import Mapping
+from typing import Any, Literal, Protocol, TextIO
+from urllib.parse import urlencode
+
+import msgspec
+
+from pipeline.errors import ConfigError
+from pipeline.respond.config import CONSOLE_URL, RespondConfig
+from pipeline.respond.page import Page
+
+Outcome = Literal["sent", "refused", "failed", "misconfigured"]
+_HTTP_STATUS = re.compile(r"error=(\d{3})\b")
+_PAGE_REFUSED = {400, 409, 413, 414, 415, 422}
+"""The target is well and does not want this page; anything else is the target's own trouble."""
+_APPRISE_TYPE = {"critical": "failure", "warning": "warning", "info": "info"}
+_PAGERDUTY_SEVERITY = {"critical": "critical", "warning": "warning", "info": "info"}
+_OPSGENIE_PRIORITY = {"critical": "5", "warning": "3", "info": "1"}
+
+
+class Sent(msgspec.Struct, frozen=True, kw_only=True):
+    """How one attempt went. `error` names its kind alone: never an address, never a text from outside."""
+
+    outcome: Outcome
+    error: str | None = None
+
+
+class Pager(Protocol):
+    """Sends pages. One target is never called from two threads at once."""
+
+    def prepare(self) -> None:
+        """Load what sending needs, so that the first page does not wait for it."""
+        ...
+
+    def send(self, target: str, page: Page) -> Sent:
+        """Try once to deliver; returns within the configured time-out, raises nothing."""
+        ...
+
+
+class ApprisePager:
+    """The configured targets, each URL its own apprise object so that each has its own result."""
+
+    def __init__(self, config: RespondConfig, terminal: TextIO | None = None) -> None:
+        self._config = config
+        self._targets = {target.name: target for target in config.all_targets()}
+        self._terminal = terminal
+
+    def prepare(self) -> None:
+        """Load apprise and its services, which takes about a second, where there is a use for them."""
+        if any(target.url_env or not _is_console(target.resolved_url()) for target in self._targets.values()):
+            self._service("json://localhost")
+
+    def send(self, target: str, page: Page) -> Sent:
+        """Try once to deliver `page` to the target of that name."""
+        configured = self._targets.get(target)
+        if configured is None:
+            return Sent(outcome="misconfigured", error="no such target")
+        try:
+            url = configured.resolved_url()
+        except ConfigError:
+            return Sent(outcome="misconfigured", error=f"{configured.url_env} is not set")
+        if _is_console(url):
+            return _print(page, self._terminal or sys.stdout)
+        return self._notify(url, page)
+
+    def check(self) -> None:
+        """Raise ConfigError for the first target whose URL apprise cannot use."""
+        for name, target in self._targets.items():
+            url = target.resolved_url()
+            if not _is_console(url) and self._service(url) is None:
+                raise ConfigError(
+                    f"page target {name}: apprise cannot use its URL; check the scheme and its parts "
+                    "against the service's page in apprise's documentation"
+                )
+
+    def _notify(self, url: str, page: Page) -> Sent:
+        import apprise
+
+        service = self._service(_with_keys(url, page))
+        if service is None:
+            return Sent(outcome="misconfigured", error="apprise cannot use the URL")
+        caller = apprise.Apprise(asset=service.asset)
+        caller.add(service)
+        try:
+            result = caller.notify(
+                title=page.title,
+                body=page.body,
+                notify_type=_APPRISE_TYPE[page.severity],
+                body_format=apprise.NotifyFormat.TEXT,
+                timeout=self._config.send_timeout_s,
+            )
+        except Exception as error:  # noqa: BLE001 (a plugin may raise anything; its text may hold the URL)
+            return Sent(outcome="failed", error=type(error).__name__)
+        return _judge(result)
+
+    def _service(self, url: str) -> Any:
+        import apprise
+
+        _silence_loggers()
+        # Redirects off: a POST that is redirected becomes a GET that "succeeds" and delivers nothing.
+        asset = apprise.AppriseAsset(
+            app_id="auditfuse",
+            app_desc="auditfuse",
+            http_redirects=False,
+            service_timeout=self._config.send_timeout_s,
+        )
+        # suppress_exceptions hides a constructor's text, which may quote the secret.
+        service = apprise.Apprise.instantiate(url, asset=asset)
+        if service is not None:
+            service.request_rate_per_sec = 0
+            service.socket_connect_timeout = self._config.connect_timeout_s
+            service.socket_read_timeout = self._config.send_timeout_s
+            service.overflow_mode = apprise.OverflowMode.TRUNCATE
+        return service
+
+
+def _is_console(url: str) -> bool:
+    return url.startswith(CONSOLE_URL)
+
+
+def _with_keys(url: str, page: Page) -> str:
+    """The URL of this page's message: each service is told, in its own way, which incident it is."""
+    scheme = url.partition("://")[0].lower()
+    if scheme == "pagerduty":
+        severity = _PAGERDUTY_SEVERITY[page.severity]
+        return _add(url, {"action": "trigger", "dedup": page.dedup_key, "severity": severity})
+    if scheme == "opsgenie":
+        return _add(url, {"alias": page.dedup_key, "priority": _OPSGENIE_PRIORITY[page.severity]})
+    if scheme in ("json", "jsons", "form", "forms"):
+        fields = {"dedup_key": page.dedup_key, "page_id": page.page_id, "severity": page.severity}
+        return _add(url, {f":{name}": value for name, value in fields.items()})
+    return url
+
+
+def _add(url: str, parameters: Mapping[str, str]) -> str:
+    return url + ("&" if "?" in url else "?") + urlencode(parameters)
+
+
+def _judge(result: Any) -> Sent:
+    status = result.status.name
+    if status == "SUCCESS":
+        return Sent(outcome="sent")
+    if status == "NOMATCH":
+        return Sent(outcome="misconfigured", error="apprise found no service")
+    if status == "TIMEOUT":
+        return Sent(outcome="failed", error="time-out")
+    for entry in result.logs():
+        match = _HTTP_STATUS.search(entry.message)
+        if match:
+            code = int(match.group(1))
+            return Sent(outcome="refused" if code in _PAGE_REFUSED else "failed", error=f"HTTP {code}")
+    return Sent(outcome="failed", error="no connection, or not accepted")
+
+
+def _silence_loggers() -> None:
+    """Keep what these libraries log to themselves: it holds addresses, and paths that are secrets."""
+    for name in ("apprise", "urllib3", "requests"):
+        logger = logging.getLogger(name)
+        logger.propagate = False
+        logger.setLevel(logging.WARNING)
+        if not logger.handlers:
+            logger.addHandler(logging.NullHandler())
+
+
+def _print(page: Page, terminal: TextIO) -> Sent:
+    from rich.console import Console
+    from rich.panel import Panel
+    from rich.text import Text
+
+    style = {"critical": "red", "warning": "yellow", "info": "cyan"}[page.severity]
+    # Text, not str: rich would obey square brackets in it.
+    content = Text(page.title, style="bold") + Text("\n\n") + Text(page.body, style="not bold")
+    panel = Panel(content, title=f"PAGE {page.page_id}", border_style=style)
+    try:
+        Console(file=terminal, width=None if terminal.isatty() else 110).print(panel)
+    except (OSError, ValueError):
+        return Sent(outcome="failed", error="the terminal is closed")
+    return Sent(outcome="sent")

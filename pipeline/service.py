@@ -1,0 +1,95 @@
+"""The service: the app with its servers and signals. What `auditfuse run` is."""
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import AsyncGenerator, Generator
+
+import structlog
+import uvicorn
+from starlette.applications import Starlette
+
+from pipeline.app import App
+from pipeline.config import Config
+from pipeline.control_app import build_control_app, serve_in_thread
+from pipeline.receive.app import create_receiver
+from pipeline.topics.base import Producer
+from pipeline.topics.kafka import KafkaProducer
+from pipeline.topics.local import LocalProducer
+
+log = structlog.get_logger()
+
+
+def serve(config: Config) -> None:
+    """Run until SIGTERM or SIGINT, then drain."""
+    app = App(config, config.sources)
+    app.switch.start()
+    control = serve_in_thread(
+        build_control_app(app.switch, app.readiness), config.killswitch.host, config.killswitch.port
+    )
+    log.info("kill switch is served", url=control.url)
+    try:
+        asyncio.run(_run(app))
+    finally:
+        control.stop()
+        app.switch.stop()
+
+
+async def _run(app: App) -> None:
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, app.stop)
+    async with _receiver(app):
+        await app.run()
+    log.info("stopped; everything that was read is sealed")
+
+
+@contextlib.asynccontextmanager
+async def _receiver(app: App) -> AsyncGenerator[None]:
+    """The OTLP/HTTP receiver, where a token or a default source is configured for it."""
+    config = app.config.http
+    names = {name for token in config.tokens for name in token.sources} | set(config.default_sources)
+    if not names:
+        yield
+        return
+    producers = {source.name: _producer(app, source.name) for source in app.sources if source.name in names}
+    server = _Server(
+        uvicorn.Config(
+            _application(app, producers),
+            host=config.host,
+            port=config.port,
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+        )
+    )
+    for producer in producers.values():
+        await producer.start()
+    serving = asyncio.create_task(server.serve())
+    try:
+        yield
+    finally:
+        server.should_exit = True
+        await serving
+        for producer in producers.values():
+            await producer.stop()
+
+
+def _application(app: App, producers: dict[str, Producer]) -> Starlette:
+    return create_receiver(app.config.http, app.sources, producers.__getitem__)
+
+
+def _producer(app: App, name: str) -> Producer:
+    source = next(source for source in app.sources if source.name == name)
+    if source.kind == "kafka":
+        return KafkaProducer(app.config.kafka, source.topic)
+    return LocalProducer(app.config.topics, source.topic, app.keys)
+
+
+class _Server(uvicorn.Server):
+    """Leaves signals to the service, which drains before it ends."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None]:
+        yield

@@ -1,0 +1,221 @@
+"""The watch: sealed rows → findings → trips → one state-database transaction.
+
+A trip is served before everything else. Then one transaction stores findings, incidents, outbox rows and
+the sealed ends consumed, so that nothing is missed and nothing is emitted twice, wherever the process
+dies: what was consumed is folded again in silence, what was not is consumed again.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+import msgspec
+import structlog
+
+from pipeline import durable, metrics
+from pipeline.clock import NowMs
+from pipeline.detect.config import DetectConfig
+from pipeline.detect.fold import Detection
+from pipeline.detect.model import Found, SignalBatch, Trip
+from pipeline.errors import AuditfuseError
+from pipeline.killswitch.policy import Decision, decide
+from pipeline.killswitch.switch import KillSwitch
+from pipeline.respond.state import StateDatabase
+from pipeline.tail import Tail
+
+log = structlog.get_logger()
+
+Key = tuple[str, int]
+
+POLL_S = 0.5
+RETRY_S = 1.0
+MAX_BATCHES = 64
+"""Sealed segments folded before their findings are committed."""
+SNAPSHOT_INTERVAL_S = 300.0
+QUIET_CHECK_INTERVAL_S = 30.0
+
+
+class Watch:
+    """Runs in a thread of its own; `run` returns when asked to stop."""
+
+    def __init__(
+        self,
+        *,
+        tail: Tail,
+        detect: DetectConfig,
+        state: StateDatabase,
+        switch: KillSwitch,
+        snapshots: Path,
+        on_found: Callable[[], None],
+        now_ms: NowMs,
+    ) -> None:
+        self._tail = tail
+        self._config = detect
+        self._state = state
+        self._switch = switch
+        self._snapshots = snapshots
+        self._on_found = on_found
+        self._now_ms = now_ms
+        self._detection: Detection | None = None
+        self._agents: set[str] = set()
+        self._trips: dict[str, Trip] = {}
+        self._ends: dict[Key, int] = {}
+        self._snapshot_at = time.monotonic() + SNAPSHOT_INTERVAL_S
+        self._quiet_check_at = 0.0
+        self.is_ready = False
+        self.findings = 0
+        """Findings of this process."""
+
+    @property
+    def ends(self) -> Mapping[Key, int]:
+        """The sealed ends consumed."""
+        return self._ends
+
+    def run(self, arrived: threading.Event, stop: threading.Event) -> None:
+        """Consume whenever something was sealed. What fails is tried again from the committed ends."""
+        while not stop.is_set():
+            try:
+                if self.step():
+                    continue
+            except (AuditfuseError, OSError) as error:
+                log.error("detection failed, will be tried again", error=type(error).__name__)
+                self.is_ready = False
+                self._detection = None
+                stop.wait(RETRY_S)
+                continue
+            arrived.wait(POLL_S)
+            arrived.clear()
+        self._save_snapshot()
+
+    def step(self) -> bool:
+        """Consume what has been sealed; False where there was nothing."""
+        if self._detection is None:
+            self._detection = self._rebuild()
+            self.is_ready = True
+        batches = list(_first(self._tail.fresh(self._ends), MAX_BATCHES))
+        if batches:
+            self._consume(self._detection, batches)
+        self._keep_house()
+        return bool(batches)
+
+    def _consume(self, detection: Detection, batches: Sequence[SignalBatch]) -> None:
+        with metrics.detect_seconds.time():
+            found = detection.trips(self._new_trips())
+            for batch in batches:
+                found += detection.observe(batch)
+                self._agents.update(batch.signals["agent_id"].unique())
+            for key in self._tail.gone(self._now_ms()):
+                found += detection.leave(key) if key in detection.newest_ms else []
+            trips = {one.finding.finding_id: text for one in found if (text := self._trip(one))}
+            ends = dict(self._ends)
+            for batch in batches:
+                key = (batch.topic_id, batch.partition)
+                ends[key] = max(ends.get(key, 0), batch.end)
+            steps = {
+                key: (self._ends.get(key, 0), end) for key, end in ends.items() if end != self._ends.get(key)
+            }
+            self._state.consume(found, steps, self._now_ms(), trips)
+        self._ends = ends
+        for batch in batches:
+            metrics.signals_observed.inc(batch.signals.height)
+        self.findings += len(found)
+        if found:
+            self._on_found()
+        for one in found:
+            metrics.findings.labels(one.finding.detector, str(one.late).lower()).inc()
+            log.warning(
+                "finding", id=one.finding.finding_id, detector=one.finding.detector, kind=one.finding.kind
+            )
+
+    def _trip(self, found: Found) -> str | None:
+        """Trip if the policy says so; what was decided, in words for the page."""
+        decision: Decision = decide(
+            found.finding,
+            late=found.late,
+            history=self._switch.history(),
+            known_agents=len(self._agents),
+            now_ms=self._now_ms(),
+            config=self._switch.config.auto_trip,
+        )
+        metrics.trip_decisions.labels(decision.action).inc()
+        if decision.action == "trip":
+            command = self._switch.trip(
+                decision.selector,
+                decision.mode,
+                by="auditfuse",
+                reason=decision.reason,
+                finding_id=found.finding.finding_id,
+                automatic=True,
+            )
+            return f"tripped to {decision.mode} ({command.id})"
+        if decision.action == "shadow":
+            return f"shadow: {decision.reason}"
+        return f"not tripped: {decision.reason}"
+
+    def _new_trips(self) -> list[Trip]:
+        """Trips that were made, changed or lifted since the last call."""
+        in_force = {
+            trip.command.id: Trip(
+                trip_id=trip.command.id,
+                selector=trip.selector,
+                mode=trip.mode,
+                served_at_ms=trip.command.at_ms,
+            )
+            for trip in self._switch.state.in_force
+        }
+        lifted = [
+            msgspec.structs.replace(trip, lifted_at_ms=self._now_ms())
+            for trip_id, trip in self._trips.items()
+            if trip_id not in in_force
+        ]
+        changed = [trip for trip_id, trip in in_force.items() if self._trips.get(trip_id) != trip]
+        self._trips = in_force
+        return changed + lifted
+
+    def _rebuild(self) -> Detection:
+        """The state as of the committed ends: the nearest snapshot, and what was consumed since, silently."""
+        self._ends = self._state.sealed_ends()
+        detection = self._from_snapshot() or Detection(self._config)
+        self._trips = {}
+        detection.trips(self._new_trips())
+        for batch in self._tail.history(after=detection.ends, upto=self._ends):
+            detection.observe(batch)
+        return detection
+
+    def _from_snapshot(self) -> Detection | None:
+        try:
+            content = self._snapshot_path(self._config.hash).read_bytes()
+            detection = Detection.restore(self._config, content)
+        except (OSError, AuditfuseError):
+            return None
+        ahead = any(end > self._ends.get(key, 0) for key, end in detection.ends.items())
+        return None if ahead else detection
+
+    def _save_snapshot(self) -> None:
+        detection = self._detection
+        if detection is None:
+            return
+        try:
+            durable.make_directory(self._snapshots)
+            durable.replace_atomically(self._snapshot_path(detection.config_hash), detection.snapshot())
+        except OSError as error:
+            log.warning("detection snapshot not saved", error=type(error).__name__)
+
+    def _snapshot_path(self, config_hash: str) -> Path:
+        return self._snapshots / f"detect-{config_hash}.bin"
+
+    def _keep_house(self) -> None:
+        now = time.monotonic()
+        if now >= self._snapshot_at:
+            self._snapshot_at = now + SNAPSHOT_INTERVAL_S
+            self._save_snapshot()
+        if now >= self._quiet_check_at:
+            self._quiet_check_at = now + QUIET_CHECK_INTERVAL_S
+            if self._state.resolve_quiet(self._now_ms()):
+                self._on_found()
+
+
+def _first(batches: Iterator[SignalBatch], limit: int) -> Iterator[SignalBatch]:
+    for _, batch in zip(range(limit), batches, strict=False):
+        yield batch

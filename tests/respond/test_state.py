@@ -1,0 +1,227 @@
+"""The state database: one transaction for ends, findings, incidents and outbox."""
+
+import sqlite3
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+from support.respond import MINUTE_MS, START_MS, found, open_state
+
+from pipeline.errors import ConfigError, StoreError
+from pipeline.respond.config import RespondConfig, StateConfig
+from pipeline.respond.messages import Outbox
+from pipeline.respond.state import ConsumedElsewhere, StateDatabase, StateUnavailable
+from schemas.finding import FindingRow, IncidentRow
+
+PART = ("traces.0123456789abcdef0123456789abcdef", 0)
+NOW_MS = START_MS + 10_000
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> Iterator[StateDatabase]:
+    database = open_state(tmp_path)
+    yield database
+    database.close()
+
+
+def outbox(state: StateDatabase) -> Outbox:
+    return Outbox(state, RespondConfig())
+
+
+def test_ends_move_with_what_was_found(state: StateDatabase) -> None:
+    consumed = state.consume([found()], {PART: (0, 40)}, NOW_MS)
+    assert state.sealed_ends() == {PART: 40}
+    assert len(consumed.findings) == 1
+    assert consumed.messages == 1
+    [incident] = state.incidents()
+    assert (incident.status, incident.severity, incident.findings) == ("open", "critical", 1)
+    assert incident.summary == "212 writes in a minute, normal is 3"
+
+
+def test_rows_consumed_elsewhere_change_nothing(state: StateDatabase) -> None:
+    state.consume([], {PART: (0, 40)}, NOW_MS)
+    other = ("traces.0123456789abcdef0123456789abcdef", 1)
+    with pytest.raises(ConsumedElsewhere):
+        state.consume([found()], {other: (0, 7), PART: (30, 50)}, NOW_MS)
+    assert state.sealed_ends() == {PART: 40}
+    assert state.incidents() == []
+    assert outbox(state).pending_appends(10) == []
+
+
+def test_a_known_finding_is_left_out(state: StateDatabase) -> None:
+    state.consume([found()], {PART: (0, 40)}, NOW_MS)
+    again = state.consume([found(), found(window=1), found(window=1)], {PART: (40, 40)}, NOW_MS)
+    assert [row.finding.window_start_ms for row in again.findings] == [START_MS + MINUTE_MS]
+    assert state.incidents()[0].findings == 2
+
+
+def test_findings_and_incident_changes_go_to_the_store_in_order(state: StateDatabase) -> None:
+    consumed = state.consume([found(), found(window=1)], {PART: (0, 40)}, NOW_MS)
+    rows = [row for _, row in outbox(state).pending_appends(10)]
+    assert [type(row) for row in rows] == [FindingRow, IncidentRow, FindingRow]
+    assert isinstance(rows[1], IncidentRow)
+    assert rows[1].status == "open"
+    assert rows[1].incident_id == consumed.findings[0].incident_id == rows[1].incident_key + "-1"
+
+
+def test_a_second_finding_makes_no_second_page_unless_it_is_worse(state: StateDatabase) -> None:
+    assert state.consume([found(severity="warning")], {}, NOW_MS).messages == 1
+    assert state.consume([found(window=1, severity="warning")], {}, NOW_MS).messages == 0
+    assert state.consume([found(window=2, severity="critical")], {}, NOW_MS).messages == 1
+    assert state.consume([found(window=3, severity="warning")], {}, NOW_MS).messages == 0
+    [incident] = state.incidents()
+    assert (incident.severity, incident.findings) == ("critical", 4)
+
+
+def test_opened_and_raised_in_one_transaction_is_one_page(state: StateDatabase) -> None:
+    batch = [found(severity="warning"), found(window=1, severity="critical")]
+    assert state.consume(batch, {}, NOW_MS).messages == 1
+    [message] = outbox(state).due("console", NOW_MS + 60_000)
+    assert (message.change, message.severity_rank) == ("opened", 2)
+
+
+def test_a_finding_soon_after_resolution_reopens_and_a_later_one_opens(state: StateDatabase) -> None:
+    [first] = state.consume([found()], {}, NOW_MS).paged
+    state.resolve(first, "maria", "fixed", NOW_MS + 1)
+    assert state.consume([found(window=1)], {}, NOW_MS + 60_000).paged == [first]
+    assert state.incidents()[0].status == "open"
+    state.resolve(first, "maria", "fixed again", NOW_MS + 70_000)
+    [second] = state.consume([found(window=90)], {}, NOW_MS + 70_001 + 3_600_000).paged
+    assert second == first.removesuffix("-1") + "-2"
+    assert len(state.incidents(include_resolved=True)) == 2
+
+
+def test_acknowledging_and_resolving_are_told_to_the_store_once(state: StateDatabase) -> None:
+    [incident_id] = state.consume([found()], {}, NOW_MS).paged
+    assert state.acknowledge(incident_id, "maria", "looking", NOW_MS + 1).status == "acknowledged"
+    assert state.acknowledge(incident_id, "otto", "me too", NOW_MS + 2).status == "acknowledged"
+    assert state.resolve(incident_id, "maria", "rolled back", NOW_MS + 3).status == "resolved"
+    assert state.resolve(incident_id, "maria", "rolled back", NOW_MS + 4).status == "resolved"
+    rows = [row for _, row in outbox(state).pending_appends(10) if isinstance(row, IncidentRow)]
+    assert [(row.status, row.by) for row in rows[1:]] == [("acknowledged", "maria"), ("resolved", "maria")]
+    assert len({row.id for row in rows}) == 3
+    with pytest.raises(StoreError, match="no incident inc_nowhere"):
+        state.resolve("inc_nowhere", "maria", "", NOW_MS)
+
+
+def test_quiet_incidents_recover_in_the_detectors_time(state: StateDatabase) -> None:
+    [incident_id] = state.consume([found()], {}, NOW_MS).paged
+    hours_later_ms = NOW_MS + 7_200_000
+    assert state.resolve_quiet(hours_later_ms, detector_now_ms=START_MS + MINUTE_MS) == []
+    assert state.resolve_quiet(hours_later_ms, detector_now_ms=hours_later_ms) == [incident_id]
+    assert state.resolve_quiet(hours_later_ms, detector_now_ms=hours_later_ms) == []
+    assert state.incidents() == []
+
+
+def test_what_was_tripped_is_kept_with_the_incident(state: StateDatabase) -> None:
+    item = found()
+    trips = {item.finding.finding_id: "tripped to off (trip_1a)"}
+    [incident_id] = state.consume([item], {}, NOW_MS, trips).paged
+    assert state.incident(incident_id).trip == "tripped to off (trip_1a)"
+    state.consume([found(window=1)], {}, NOW_MS)
+    assert state.incident(incident_id).trip == "tripped to off (trip_1a)"
+
+
+def test_a_restart_finds_everything(tmp_path: Path) -> None:
+    first = open_state(tmp_path)
+    [incident_id] = first.consume([found()], {PART: (0, 40)}, NOW_MS).paged
+    first.close()
+    second = open_state(tmp_path)
+    assert second.sealed_ends() == {PART: 40}
+    detail = second.incident(incident_id)
+    assert detail.lead.finding == found().finding
+    assert detail.lead.evidence == found().evidence
+    assert second.undelivered() == {incident_id: 1}
+    second.close()
+
+
+def test_a_locked_database_is_waited_for(tmp_path: Path) -> None:
+    state = open_state(tmp_path, busy_timeout_ms=10)
+    blocker = sqlite3.connect(tmp_path / "state.db", isolation_level=None, check_same_thread=False)
+    blocker.execute("BEGIN IMMEDIATE")
+    release = threading.Timer(0.4, lambda: blocker.execute("ROLLBACK"))
+    release.start()
+    state.consume([found()], {PART: (0, 40)}, NOW_MS)
+    release.join()
+    blocker.close()
+    assert state.sealed_ends() == {PART: 40}
+    assert len(state.incidents()) == 1
+    state.close()
+
+
+def test_a_database_locked_for_too_long_changes_nothing_and_says_so(tmp_path: Path) -> None:
+    state = open_state(tmp_path, busy_timeout_ms=10, retry_for_ms=50)
+    blocker = sqlite3.connect(tmp_path / "state.db", isolation_level=None)
+    blocker.execute("BEGIN IMMEDIATE")
+    with pytest.raises(StateUnavailable, match="OperationalError"):
+        state.consume([found()], {PART: (0, 40)}, NOW_MS)
+    assert state.sealed_ends() == {}  # readers are not held up
+    blocker.close()
+    state.consume([found()], {PART: (0, 40)}, NOW_MS)
+    assert len(state.incidents()) == 1
+    state.close()
+
+
+def test_two_processes_cannot_consume_the_same_rows(tmp_path: Path) -> None:
+    databases = [open_state(tmp_path) for _ in range(4)]
+    outcomes: list[str] = []
+
+    def consume(state: StateDatabase) -> None:
+        try:
+            state.consume([found()], {PART: (0, 40)}, NOW_MS)
+            outcomes.append("consumed")
+        except ConsumedElsewhere:
+            outcomes.append("elsewhere")
+
+    threads = [threading.Thread(target=consume, args=(state,)) for state in databases]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(outcomes) == ["consumed", "elsewhere", "elsewhere", "elsewhere"]
+    assert len(outbox(databases[0]).pending_appends(10)) == 2
+    for state in databases:
+        state.close()
+
+
+def test_a_schema_of_another_version_is_refused(tmp_path: Path) -> None:
+    open_state(tmp_path).close()
+    with sqlite3.connect(tmp_path / "state.db") as connection:
+        connection.execute("UPDATE schema_version SET version = 99")
+    connection.close()
+    with pytest.raises(StoreError, match="has schema 99"):
+        open_state(tmp_path)
+
+
+def test_a_wrong_url_is_named_without_its_password() -> None:
+    with pytest.raises(ConfigError) as raised:
+        StateDatabase(StateConfig(url=SecretStr("nosuchdb://u:hunter2@host/x")))
+    assert "hunter2" not in str(raised.value)
+    assert "hunter2" not in repr(StateConfig(url=SecretStr("postgresql://u:hunter2@host/x")))
+
+
+def test_ten_thousand_findings_are_consumed_at_once(tmp_path: Path) -> None:
+    state = open_state(tmp_path)
+    batch = [found(f"agent-{n % 2_000}", window=n // 2_000) for n in range(10_000)]
+    consumed = state.consume(batch, {PART: (0, 10_000)}, NOW_MS)
+    assert (len(consumed.findings), len(consumed.paged)) == (10_000, 2_000)
+    assert sum(incident.findings for incident in state.incidents(limit=5_000)) == 10_000
+    state.close()
+
+
+def test_the_tables_and_queries_are_postgresqls_too() -> None:
+    """Only compiled: a server is not needed to see that no table is of SQLite alone."""
+    from sqlalchemy.dialects import postgresql
+    from sqlalchemy.schema import CreateIndex, CreateTable
+
+    from pipeline.respond import tables
+
+    dialect = postgresql.dialect()
+    for table in tables.metadata.sorted_tables:
+        text = str(CreateTable(table).compile(dialect=dialect))
+        assert "INTEGER PRIMARY KEY AUTOINCREMENT" not in text
+        for index in table.indexes:
+            str(CreateIndex(index).compile(dialect=dialect))
+    assert "BIGSERIAL" in str(CreateTable(tables.pages).compile(dialect=dialect))

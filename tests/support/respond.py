@@ -1,0 +1,74 @@
+"""Findings and state databases for tests of the respond stage."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pydantic import SecretStr
+
+from pipeline.respond.config import RespondConfig, Target
+from pipeline.respond.state import StateConfig, StateDatabase
+from schemas.finding import Finding
+
+START_MS = 1_700_000_000_000
+MINUTE_MS = 60_000
+
+
+@dataclass(frozen=True)
+class Found:
+    finding: Finding
+    late: bool = False
+    evidence: dict[str, object] = field(default_factory=dict)
+
+
+def a_finding(agent: str = "invoice-agent", window: int = 0, **changes: Any) -> Finding:
+    """A write burst of `agent` in the window-th minute."""
+    fields: dict[str, Any] = {
+        "detector": "write_burst",
+        "kind": "floor",
+        "environment": "production",
+        "agent_id": agent,
+        "key": {},
+        "window_start_ms": START_MS + window * MINUTE_MS,
+        "window_end_ms": START_MS + (window + 1) * MINUTE_MS,
+        "time_base": "append",
+        "config_hash": "c0ffee",
+        "severity": "critical",
+        "summary": "212 writes in a minute, normal is 3",
+        "facts": {"writes": 212, "normal": 3.25},
+        "may_trip": True,
+        "runbook": "docs/runbooks/write_burst.md",
+    }
+    return Finding(**(fields | changes))
+
+
+def found(agent: str = "invoice-agent", window: int = 0, **changes: Any) -> Found:
+    return Found(
+        a_finding(agent, window, **changes),
+        evidence={
+            "traces": ["5b8efff798038103d269b633813fc60c"],
+            "sessions": ["conv_8f14e45fceea167a"],
+            "sql": f"select * from events where agent_id = '{agent}'",
+        },
+    )
+
+
+def state_url(directory: Path) -> SecretStr:
+    return SecretStr(f"sqlite:///{directory / 'state.db'}")
+
+
+def open_state(directory: Path, respond: RespondConfig | None = None, **changes: Any) -> StateDatabase:
+    state = StateDatabase(StateConfig(url=state_url(directory), **changes), respond)
+    state.create_schema()
+    return state
+
+
+def paging_to(url: str, **changes: Any) -> RespondConfig:
+    """Everything goes to one webhook; quick pauses."""
+    fields: dict[str, Any] = {
+        "targets": (Target(name="hook", url=SecretStr(url), per_minute=changes.pop("per_minute", 1_000)),),
+        "backoff_first_s": 0.05,
+        "backoff_max_s": 0.2,
+        "append_wait_s": 0.2,
+    }
+    return RespondConfig(**(fields | changes))
