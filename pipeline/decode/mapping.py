@@ -170,7 +170,7 @@ def _table(*parts: dict[str, tuple[str, ...]]) -> dict[str, Alias]:
         for field, attributes in part.items():
             ordered.setdefault(field, []).extend(attributes)
     return {
-        name: Alias(field, 2 * rank, _SPECIAL.get(field, text))
+        name: Alias(field, rank, _SPECIAL.get(field, text))
         for field, attributes in ordered.items()
         for rank, name in enumerate(attributes)
     }
@@ -211,7 +211,7 @@ def gather(pairs: Pairs, aliases: dict[str, Alias], resource: Gathered | None = 
             rest[name] = value
             continue
         held = found.get(field)
-        if held is None or rank <= held[0]:
+        if held is None or rank <= held[0]:  # equal: the resource's own, which this one overrides
             found[field] = (rank, name, usable)
             # The same name on the resource is overridden; another name is kept as an attribute.
             if held is not None and held[1] != name:
@@ -219,9 +219,3 @@ def gather(pairs: Pairs, aliases: dict[str, Alias], resource: Gathered | None = 
         else:
             rest[name] = value
     return Gathered(found, rest)
-
-
-def gather_resource(pairs: Pairs, aliases: dict[str, Alias]) -> Gathered:
-    """The attributes of a resource: each ranks just below the same name on a span or record."""
-    found, rest = gather(pairs, aliases)
-    return Gathered({field: (rank + 1, name, value) for field, (rank, name, value) in found.items()}, rest)

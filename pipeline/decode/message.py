@@ -4,7 +4,7 @@ from pipeline.decode import dead_letter
 from pipeline.decode.action_kind import ToolPatterns
 from pipeline.decode.base import DeadLetter, Decoded, DecodeError, Draft, RowContext
 from pipeline.decode.finish import finish
-from pipeline.decode.mapping import LOG_ALIASES, SPAN_ALIASES, gather_resource
+from pipeline.decode.mapping import LOG_ALIASES, SPAN_ALIASES, gather
 from pipeline.decode.native import native_drafts
 from pipeline.decode.otlp_logs import log_draft
 from pipeline.decode.otlp_message import Group, json_groups, proto_groups
@@ -109,7 +109,7 @@ def _group_drafts(group: Group, *, is_json: bool, logs: bool) -> list[Draft | De
         pairs = (json_resource_pairs if is_json else proto_resource_pairs)(group.resource)
     except DecodeError as fault:
         return [DecodeError(fault.reason) for _ in group.items]
-    resource = gather_resource(pairs, aliases)
+    resource = gather(pairs, aliases)
     drafts: list[Draft | DecodeError] = []
     for position, raw in group.items:
         try:

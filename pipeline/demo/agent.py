@@ -12,6 +12,7 @@ import msgspec
 from pipeline.generate.agents import READ_TOOLS, REFUSED_TOOL, WRITE_TOOL, Agent, Session, Tool
 from schemas.event import Event
 
+Until = Callable[[], bool]
 TIMEOUT_S = 5.0
 
 
@@ -21,7 +22,7 @@ class DemoAgent:
     def __init__(self, agent: Agent, *, events_url: str, flags_url: str, obeys: bool, seed: int) -> None:
         self.agent = agent
         self.obeys = obeys
-        self.sent = 0
+        self.sent: list[Event] = []
         self._events_url = events_url
         self._flags_url = flags_url
         self._source = random.Random(seed)  # noqa: S311 (a simulation)
@@ -30,37 +31,32 @@ class DemoAgent:
     def healthy(self, calls: int, per_second: float) -> None:
         """Ordinary work: mostly reads, now and then an entry in the ledger."""
         for number in range(calls):
-            self.step(WRITE_TOOL if number % 20 == 19 else self._source.choice(READ_TOOLS))
+            self.step(WRITE_TOOL if number % 12 == 11 else READ_TOOLS[number % len(READ_TOOLS)])
             time.sleep(1 / per_second)
 
-    def burst(self, seconds: float, per_second: float) -> int:
-        """Write as fast as it can until told to stop. Returns how many entries it wrote."""
-        return self._repeat(seconds, per_second, lambda: self.step(WRITE_TOOL))
+    def burst(self, seconds: float, per_second: float, until: Until) -> int:
+        """Write as fast as it can. Returns how many entries it wrote."""
+        return self._repeat(seconds, per_second, until, WRITE_TOOL)
 
-    def fail(self, seconds: float, per_second: float, until: Callable[[], bool]) -> int:
+    def fail(self, seconds: float, per_second: float, until: Until) -> int:
         """Read from a system that is down."""
         return self._repeat(
-            seconds,
-            per_second,
-            lambda: (
-                not until()
-                and self.step(self._source.choice(READ_TOOLS), error_type="ConnectionError", http_status=503)
-            ),
+            seconds, per_second, until, READ_TOOLS[0], error_type="ConnectionError", http_status=503
         )
 
-    def probe(self, seconds: float, per_second: float, until: Callable[[], bool]) -> int:
+    def probe(self, seconds: float, per_second: float, until: Until) -> int:
         """Try again and again what it has no right to."""
         return self._repeat(
-            seconds,
-            per_second,
-            lambda: not until() and self.step(REFUSED_TOOL, error_type="PermissionDenied", http_status=403),
+            seconds, per_second, until, REFUSED_TOOL, error_type="PermissionDenied", http_status=403
         )
 
     def step(self, tool: Tool, **outcome: Any) -> bool:
         """One tool call, unless the kill switch says no. Returns whether it was made."""
         if self.obeys and not self.may(tool):
             return False
-        self._send(self._session.call(self._source, int(time.time() * 1000), tool, **outcome))
+        event = self._session.call(self._source, int(time.time() * 1000), tool, **outcome)
+        self._post(self._events_url, msgspec.json.encode(event))
+        self.sent.append(event)
         return True
 
     def may(self, tool: Tool) -> bool:
@@ -77,17 +73,14 @@ class DemoAgent:
             return False
         return json.loads(answer).get("value") is True
 
-    def _repeat(self, seconds: float, per_second: float, action: Callable[[], bool]) -> int:
+    def _repeat(self, seconds: float, per_second: float, until: Until, tool: Tool, **outcome: Any) -> int:
+        """Make one call after the other until told to stop, `until` holds, or the time is over."""
         deadline = time.monotonic() + seconds
         done = 0
-        while time.monotonic() < deadline and action():
+        while time.monotonic() < deadline and not until() and self.step(tool, **outcome):
             done += 1
             time.sleep(1 / per_second)
         return done
-
-    def _send(self, event: Event) -> None:
-        self._post(self._events_url, msgspec.json.encode(event))
-        self.sent += 1
 
     def _post(self, url: str, body: bytes) -> bytes:
         request = urllib.request.Request(url, body, {"Content-Type": "application/json"})  # noqa: S310 (loopback)

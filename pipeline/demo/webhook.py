@@ -2,20 +2,18 @@
 
 import json
 import threading
-from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
-
-OnPage = Callable[[dict[str, Any]], None]
 
 
 class Webhook:
     """Collects what is posted to it, in order of arrival."""
 
-    def __init__(self, on_page: OnPage) -> None:
+    def __init__(self) -> None:
         self.pages: list[dict[str, Any]] = []
+        """What apprise posted: title, message, severity, dedup_key, …"""
         self._arrived = threading.Condition()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler(on_page))
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
 
     @property
@@ -23,21 +21,22 @@ class Webhook:
         """The port it listens on."""
         return self._server.server_port
 
-    def wait_for(self, text: str, timeout_s: float) -> dict[str, Any] | None:
-        """The first page whose title holds `text`, or None when the time runs out."""
+    def page_of(self, detector: str) -> dict[str, Any] | None:
+        """The first page about a finding of that detector, if it has arrived."""
+        return next((page for page in self.pages if f"detector {detector} " in page.get("message", "")), None)
 
-        def found() -> dict[str, Any] | None:
-            return next((page for page in self.pages if text in page.get("title", "")), None)
-
+    def wait_for(self, detector: str, timeout_s: float) -> dict[str, Any] | None:
+        """The same, waiting for it; None when the time runs out."""
         with self._arrived:
-            return self._arrived.wait_for(found, timeout_s)
+            self._arrived.wait_for(lambda: self.page_of(detector) is not None, timeout_s)
+        return self.page_of(detector)
 
     def close(self) -> None:
         """Stop listening."""
         self._server.shutdown()
         self._server.server_close()
 
-    def _handler(self, on_page: OnPage) -> type[BaseHTTPRequestHandler]:
+    def _handler(self) -> type[BaseHTTPRequestHandler]:
         webhook = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -47,7 +46,6 @@ class Webhook:
                 with webhook._arrived:
                     webhook.pages.append(page)
                     webhook._arrived.notify_all()
-                on_page(page)
                 self.send_response(200)
                 self.send_header("Content-Length", "0")
                 self.end_headers()

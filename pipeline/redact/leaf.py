@@ -5,15 +5,18 @@ The same (class, string) gives the same result always, which is what lets result
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from pipeline.redact.engine import Engine, Span
 from pipeline.redact.fields import FieldClass, key_rule
 from pipeline.redact.ids import IdRules
 from pipeline.redact.pseudonym import TOKEN, Pseudonyms, failure
 from pipeline.redact.ranges import Ranges
 from pipeline.redact.secrets import SECRET_ENTITIES
+from pipeline.redact.spans import Span
 from pipeline.redact.views import View
+
+if TYPE_CHECKING:
+    from pipeline.redact.engine import Engine  # loads Presidio
 
 MAX_ROUNDS = 3
 _ALWAYS = SECRET_ENTITIES | {"DATE_OF_BIRTH", "CRYPTO"}
@@ -48,7 +51,7 @@ FindNames = Callable[[str], Iterable[Span]]
 class LeafRedactor:
     """The rules of one configuration and one key."""
 
-    def __init__(self, engine: Engine, ids: IdRules, pseudonyms: Pseudonyms) -> None:
+    def __init__(self, engine: "Engine", ids: IdRules, pseudonyms: Pseudonyms) -> None:
         self._engine = engine
         self._ids = ids
         self._pseudonyms = pseudonyms

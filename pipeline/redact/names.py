@@ -5,8 +5,8 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from pipeline.redact.config import RedactionConfig
-from pipeline.redact.engine import Span, segments
 from pipeline.redact.memo import Memo
+from pipeline.redact.spans import Span, segments
 
 _LONG_WORD = re.compile(r"\S{100,}")
 _WORTH = re.compile(r"[^\W\d_]{2}")

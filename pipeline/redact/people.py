@@ -15,7 +15,6 @@ from pipeline.redact.pseudonym import TOKEN, Pseudonyms
 
 MAX_NAMES = 200
 _PART = re.compile(r"[^\W\d_][^\W\d_'’-]*(?:['’-][^\W\d_]+)*")
-_LOWER_WORD = re.compile(r"(?<!\S)[a-z]{4,}(?![\w-])")
 
 
 class People(NamedTuple):
@@ -31,7 +30,7 @@ def people_of(names: Iterable[str], texts: Sequence[str]) -> People | None:
     """The persons to look for; None where there are none. `texts`: the leaves, redacted."""
     distinct = sorted(set(names), key=lambda n: (-len(n), n))[:MAX_NAMES]
     split = [parts for name in distinct if (parts := _PART.findall(name))]
-    ordinary = {word for text in texts for word in _LOWER_WORD.findall(text)}
+    ordinary = _ordinary({p.casefold() for parts in split for p in parts if len(p) >= 4}, texts)
     full = [parts for parts in split if len(parts) > 1 and sum(map(len, parts)) >= 5]
     full = [parts for parts in full if not all(p.casefold() in ordinary for p in parts)]
     single = {p for parts in split for p in parts if len(p) >= 4 and p[0].isupper()}
@@ -40,6 +39,13 @@ def people_of(names: Iterable[str], texts: Sequence[str]) -> People | None:
         return None
     marks = {parts[0].casefold() for parts in full} | {p.casefold() for p in single}
     return People(_any_full(full), _any_single(single), tuple(sorted(marks)))
+
+
+def _ordinary(words: set[str], texts: Sequence[str]) -> set[str]:
+    """Those words that stand in one of the texts in lower case, as words of their own."""
+    whole = "\n".join(texts)
+    present = (word for word in words if word in whole)
+    return {word for word in present if re.search(rf"(?<!\S){re.escape(word)}(?![\w-])", whole)}
 
 
 def redact_people(redacted: Redacted, people: People, is_text: bool, pseudonyms: Pseudonyms) -> Redacted:

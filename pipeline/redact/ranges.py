@@ -1,4 +1,4 @@
-"""Ranges of characters that are taken already; hostile texts have thousands, so nothing is compared with all."""
+"""Ranges of characters already taken; hostile texts have thousands, so none is compared with all."""
 
 from bisect import bisect_left, bisect_right, insort
 

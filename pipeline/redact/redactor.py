@@ -13,7 +13,6 @@ import msgspec
 
 from pipeline.keys import Keys
 from pipeline.redact.config import RedactionConfig
-from pipeline.redact.engine import Engine, Span
 from pipeline.redact.fields import EVENT_FIELDS, FieldClass, key_rule
 from pipeline.redact.ids import IdRules
 from pipeline.redact.leaf import Hit, LeafRedactor, Redacted, mask_tokens
@@ -22,6 +21,7 @@ from pipeline.redact.names import NameFinder
 from pipeline.redact.payload import Leaf, NestedTooDeepError, Node, is_json, parse
 from pipeline.redact.people import People, people_of, redact_people
 from pipeline.redact.pseudonym import Pseudonyms, failure
+from pipeline.redact.spans import Span
 from pipeline.redact.views import TooDeepError, View, views, without_surrogates
 from schemas.event import Event
 from schemas.record import Payload
@@ -209,6 +209,8 @@ class Redactor:
 
     def _leaf_redactor(self) -> LeafRedactor:
         if self._leaves is None:
+            from pipeline.redact.engine import Engine  # Presidio and spaCy: seconds
+
             self._leaves = LeafRedactor(Engine(self._config), self._ids, self._pseudonyms)
         return self._leaves
 

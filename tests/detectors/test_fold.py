@@ -3,7 +3,7 @@
 import random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from support.signals import (
     START_MS,
@@ -140,6 +140,7 @@ def test_a_snapshot_of_another_configuration_is_refused() -> None:
         Detection.restore(CONFIG, saved[:-3])
 
 
+@example(start_s=20.0, spread_s=20.0)
 @given(start_s=st.floats(0, 3600), spread_s=st.floats(0, 29))
 @settings(max_examples=15, deadline=None)
 def test_thirty_refusals_of_an_unknown_agent_fire_at_once_wherever_they_fall(

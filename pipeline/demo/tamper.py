@@ -1,0 +1,36 @@
+"""Tamper with a store as somebody with access to its disk would: one value of one row."""
+
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+
+from pipeline.audit.arrow import pa, pq
+
+
+@contextmanager
+def tamper_with_one_row(store: Path) -> Generator[str]:
+    """Raise the amount of one stored ledger entry; says which. The file is put back afterwards."""
+    path, row = _a_ledger_entry(store)
+    original = path.read_bytes()
+    table = pq.read_table(path)
+    payloads = table.column("payload").to_pylist()
+    payloads[row] = payloads[row].replace('"amount":', '"amount":9')
+    changed = table.set_column(table.schema.get_field_index("payload"), "payload", pa.array(payloads))
+    where = (
+        f"offset {table.column('offset')[row]}, item {table.column('item')[row]} of {path.parent.parent.name}"
+    )
+    path.chmod(0o640)
+    pq.write_table(changed.replace_schema_metadata(table.schema.metadata), path)
+    try:
+        yield f"{where}: the amount of a ledger entry gets another digit in front"
+    finally:
+        path.write_bytes(original)
+        path.chmod(0o440)
+
+
+def _a_ledger_entry(store: Path) -> tuple[Path, int]:
+    for path in sorted(store.glob("segments/[!_]*/*/*.parquet")):
+        for row, payload in enumerate(pq.read_table(path, columns=["payload"]).column("payload").to_pylist()):
+            if '"amount":' in payload:
+                return path, row
+    raise LookupError("the store holds no ledger entry")
