@@ -97,7 +97,8 @@ class App:
         parts = {
             f"source {s.name}": s.name in self.workers and self.workers[s.name].is_ready for s in self.sources
         }
-        return parts | {"detection": self.watch.is_ready} | dict.fromkeys(self._failing, False)
+        parts |= {"detection": self.watch.is_ready, "kill switch record": self.switch.caught_up}
+        return parts | dict.fromkeys(self._failing, False)
 
     async def run(self) -> None:
         """Run every stage until `stop`; then drain in the order of the flow."""

@@ -15,17 +15,17 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from pipeline.audit.store import StoreConfig
 from pipeline.decode.action_kind import ToolPatterns
 from pipeline.decode.sources import SourceConfig
-from pipeline.detect import DetectConfig
+from pipeline.detect.config import DetectConfig
 from pipeline.errors import ConfigError
 from pipeline.keys import KeysConfig
 from pipeline.killswitch.config import KillSwitchConfig
 from pipeline.logs import LogConfig
-from pipeline.partition import WorkerConfig
-from pipeline.receive import ReceiverConfig
-from pipeline.redact.redactor import RedactionConfig
+from pipeline.receive.config import ReceiverConfig
+from pipeline.redact.config import RedactionConfig
 from pipeline.respond.config import RespondConfig, StateConfig
-from pipeline.topics.kafka import KafkaConfig
-from pipeline.topics.local import LocalTopicsConfig
+from pipeline.topics.kafka_config import KafkaConfig
+from pipeline.topics.local_files import LocalTopicsConfig
+from pipeline.worker_config import WorkerConfig
 
 DEFAULT_FILE = Path("auditfuse.toml")
 DEFAULT_DATA_DIR = Path("auditfuse-data")

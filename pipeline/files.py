@@ -1,13 +1,17 @@
 """Event files as messages: what `auditfuse ingest` reads. Plain or gzip, one pass, bounded memory."""
 
+from __future__ import annotations
+
 import gzip
 import struct
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO, Literal, cast
+from typing import TYPE_CHECKING, BinaryIO, Literal, cast
 
-from pipeline.decode.sources import Format
 from pipeline.errors import AuditfuseError, ConfigError
+
+if TYPE_CHECKING:
+    from pipeline.decode.sources import Format  # every command line reads this file: no decoder for that
 
 FileFormat = Literal["events", "otlp-json", "otlp-proto"]
 

@@ -4,7 +4,6 @@ import logging
 import sys
 from typing import Literal
 
-import structlog
 from pydantic import BaseModel, ConfigDict
 
 
@@ -25,6 +24,8 @@ LIBRARIES = ("aiokafka", "apprise", "uvicorn", "presidio-analyzer", "presidio-an
 def configure_logs(config: LogConfig) -> None:
     """Set up logging of this process. Libraries speak at warning and above only: their lower levels
     may hold addresses or content."""
+    import structlog  # a fifth of a second, which reading the configuration need not cost
+
     level = logging.getLevelNamesMapping()[config.level.upper()]
     console = config.format == "console" or (config.format == "auto" and sys.stderr.isatty())
     renderer = structlog.dev.ConsoleRenderer() if console else structlog.processors.JSONRenderer()

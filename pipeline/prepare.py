@@ -14,7 +14,8 @@ from pipeline.decode.action_kind import ToolPatterns
 from pipeline.decode.outcome import derive_outcome
 from pipeline.decode.sources import SourceConfig
 from pipeline.keys import Keys
-from pipeline.redact.redactor import RedactedEvent, RedactionConfig, Redactor
+from pipeline.redact.config import RedactionConfig
+from pipeline.redact.redactor import RedactedEvent, Redactor
 from pipeline.topics.base import Message
 from schemas.event import Event
 from schemas.record import DeadLetterMeta, EventMeta, Origin, Row

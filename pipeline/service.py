@@ -62,6 +62,7 @@ async def _receiver(app: App) -> AsyncGenerator[None]:
             log_config=None,
             access_log=False,
             server_header=False,
+            proxy_headers=False,
         )
     )
     for producer in producers.values():

@@ -4,9 +4,11 @@ What was just sealed is handed over from memory; after a restart, or where it wa
 from its segment. Either way detection sees the same rows, because they are the sealed ones.
 """
 
+import heapq
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
+from operator import itemgetter
 
 import polars as pl
 
@@ -17,7 +19,11 @@ from pipeline.detect.model import SignalBatch
 from schemas.log_entry import LogEntry, SegmentRef
 from schemas.signal import SIGNAL_SCHEMA
 
-Ends = Mapping[tuple[str, int], int]
+Key = tuple[str, int]
+"""(topic id, partition)."""
+Ends = Mapping[Key, int]
+Timed = tuple[int, Key, LogEntry]
+"""An entry with its `at_ms` and its partition."""
 
 HANDED_OVER_ROWS = 200_000
 GONE_AFTER_MS = 15 * 60_000
@@ -59,34 +65,55 @@ class Tail:
     def __init__(self, store: Store, handover: Handover) -> None:
         self._store = store
         self._handover = handover
-        self._logs: dict[tuple[str, int], PartitionLog] = {}
-        self._read: dict[tuple[str, int], int] = {}
+        self._logs: dict[Key, PartitionLog] = {}
+        self._read: dict[Key, int] = {}
+
+    def discover(self, now_ms: int) -> list[Key]:
+        """Input partitions that were not known before and are alive: others' minutes wait for them."""
+        keys = [key for key in self._store.partitions() if key[0] not in APPEND_PARTITIONS]
+        new = [key for key in keys if key not in self._logs]
+        for key in new:
+            self._logs[key] = PartitionLog.open(self._store, *key)
+        return [key for key in self.alive(now_ms) if key in new]
+
+    def alive(self, now_ms: int) -> list[Key]:
+        """Known partitions that are not `gone`."""
+        gone = set(self.gone(now_ms))
+        return [key for key in self._logs if key not in gone]
 
     def history(self, after: Ends, upto: Ends) -> Iterator[SignalBatch]:
-        """What is sealed of [after, upto) per partition, and the idle entries in it: to rebuild from."""
-        for key in self._store.partitions():
-            if key[0] in APPEND_PARTITIONS:
-                continue
-            log = self._log(key)
-            low, high = after.get(key, 0), upto.get(key, 0)
-            yield from self._batches(key, list(log.entries_after(-1)), low, high)
-            self._read[key] = self._last_entry_below(log, high)
+        """What is sealed of [after, upto) per partition, and the idle entries in it: to rebuild from.
+
+        In the order in which it was sealed, over all partitions, as far as clocks agree.
+        """
+        streams = [
+            self._below(key, after.get(key, 0), upto.get(key, 0)) for key in self._logs if upto.get(key)
+        ]
+        for key in self._logs:
+            self._read[key] = self._last_entry_below(self._logs[key], upto.get(key, 0))
+        for _, key, entry in heapq.merge(*streams, key=itemgetter(0)):
+            yield from self._batches(key, entry)
 
     def fresh(self, ends: Ends) -> Iterator[SignalBatch]:
-        """What has been sealed since the last call, beyond `ends`."""
-        for key in self._store.partitions():
-            if key[0] in APPEND_PARTITIONS:
-                continue
-            if key not in self._logs:
-                yield _nothing(key, None)
-            log = self._log(key)
+        """What has been sealed since the last call, beyond `ends`, in the order of sealing."""
+        arrived: list[Timed] = []
+        for key, log in self._logs.items():
             log.refresh()
-            for entry in list(log.entries_after(self._read.get(key, -1))):
-                # Before the yield: whoever stops in the middle goes on with the next entry.
-                self._read[key] = entry.n
-                yield from self._batches(key, [entry], ends.get(key, 0), None)
+            arrived += ((entry.at_ms, key, entry) for entry in log.entries_after(self._read.get(key, -1)))
+        for _, key, entry in sorted(arrived, key=itemgetter(0)):
+            # Before the yield: whoever stops in the middle goes on with the next entry.
+            self._read[key] = entry.n
+            if _end_of(entry) >= ends.get(key, 0):
+                yield from self._batches(key, entry)
 
-    def gone(self, now_ms: int) -> list[tuple[str, int]]:
+    def _below(self, key: Key, low: int, high: int) -> Iterator[Timed]:
+        for entry in self._logs[key].entries_after(-1):
+            if _end_of(entry) > high:
+                return
+            if _end_of(entry) >= low:
+                yield entry.at_ms, key, entry
+
+    def gone(self, now_ms: int) -> list[Key]:
         """Partitions that nobody should wait for: halted, or without an entry for longer than a live
         one is ever silent (its topic is no longer read)."""
         return [
@@ -95,19 +122,13 @@ class Tail:
             if log.state.halted is not None or log.state.last_ms < now_ms - GONE_AFTER_MS
         ]
 
-    def _batches(
-        self, key: tuple[str, int], entries: list[LogEntry], low: int, high: int | None
-    ) -> Iterator[SignalBatch]:
-        for entry in entries:
-            if entry.kind == "idle" and entry.end is not None:
-                if entry.end >= low and (high is None or entry.end <= high):
-                    yield _nothing(key, entry)
-            elif entry.kind == "seal" and entry.segment is not None:
-                segment = entry.segment
-                if segment.end > low and (high is None or segment.start < high):
-                    yield self._sealed(key, segment)
+    def _batches(self, key: Key, entry: LogEntry) -> Iterator[SignalBatch]:
+        if entry.kind == "idle":
+            yield _idle(key, entry)
+        elif entry.kind == "seal" and entry.segment is not None:
+            yield self._sealed(key, entry.segment)
 
-    def _sealed(self, key: tuple[str, int], reference: SegmentRef) -> SignalBatch:
+    def _sealed(self, key: Key, reference: SegmentRef) -> SignalBatch:
         frame = self._handover.take(reference.name)
         if frame is None:
             frame = self._from_store(key, reference)
@@ -120,9 +141,9 @@ class Tail:
             idle_until_ms=None,
         )
 
-    def _from_store(self, key: tuple[str, int], reference: SegmentRef) -> pl.DataFrame:
+    def _from_store(self, key: Key, reference: SegmentRef) -> pl.DataFrame:
         """The rows of a seal: from its own file, or from the compacted ones that took its place."""
-        state = self._log(key).state
+        state = self._logs[key].refresh()
         if reference.name in state.live:
             return read_signals(self._store, *key, reference)
         parts = [
@@ -133,25 +154,30 @@ class Tail:
         rows = pl.concat(parts)
         return rows.filter(pl.col("offset").is_between(reference.start, reference.end, closed="left"))
 
-    def _log(self, key: tuple[str, int]) -> PartitionLog:
-        if key not in self._logs:
-            self._logs[key] = PartitionLog.open(self._store, *key)
-        return self._logs[key]
-
     def _last_entry_below(self, log: PartitionLog, end: int) -> int:
         """The number of the last entry whose rows lie below `end`: `fresh` goes on after it."""
         last = -1
         for entry in log.entries_after(-1):
-            if entry.kind == "seal" and entry.segment is not None and entry.segment.end > end:
+            if _end_of(entry) > end:
                 break
             last = entry.n
         return last
 
 
-def _nothing(key: tuple[str, int], idle: LogEntry | None) -> SignalBatch:
-    """No rows: an idle entry, or a partition that was claimed and has said nothing yet."""
-    end = idle.end or 0 if idle is not None else 0
-    until_ms = idle.idle_until_ms if idle is not None else None
+def _end_of(entry: LogEntry) -> int:
+    """The offset below which everything is accounted for once the entry is; −1 where it says nothing."""
+    if entry.kind == "seal" and entry.segment is not None:
+        return entry.segment.end
+    return entry.end if entry.kind in ("idle", "gap") and entry.end is not None else -1
+
+
+def _idle(key: Key, entry: LogEntry) -> SignalBatch:
+    end = entry.end or 0
     return SignalBatch(
-        topic_id=key[0], partition=key[1], start=end, end=end, signals=EMPTY, idle_until_ms=until_ms
+        topic_id=key[0],
+        partition=key[1],
+        start=end,
+        end=end,
+        signals=EMPTY,
+        idle_until_ms=entry.idle_until_ms,
     )

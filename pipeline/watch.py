@@ -93,6 +93,7 @@ class Watch:
         if self._detection is None:
             self._detection = self._rebuild()
             self.is_ready = True
+        self._detection.join(self._tail.discover(self._now_ms()))
         batches = list(_first(self._tail.fresh(self._ends), MAX_BATCHES))
         if batches:
             self._consume(self._detection, batches)
@@ -179,6 +180,8 @@ class Watch:
         detection = self._from_snapshot() or Detection(self._config)
         self._trips = {}
         detection.trips(self._new_trips())
+        self._tail.discover(self._now_ms())
+        detection.join(self._tail.alive(self._now_ms()))
         for batch in self._tail.history(after=detection.ends, upto=self._ends):
             detection.observe(batch)
         return detection
@@ -212,8 +215,12 @@ class Watch:
             self._save_snapshot()
         if now >= self._quiet_check_at:
             self._quiet_check_at = now + QUIET_CHECK_INTERVAL_S
-            if self._state.resolve_quiet(self._now_ms()):
+            if self._state.resolve_quiet(self._now_ms(), self._detector_now_ms()):
                 self._on_found()
+
+    def _detector_now_ms(self) -> int | None:
+        """How far detection has seen: while it stands still, nothing recovers."""
+        return self._detection.watermark_ms if self._detection is not None else None
 
 
 def _first(batches: Iterator[SignalBatch], limit: int) -> Iterator[SignalBatch]:

@@ -15,8 +15,9 @@ from pipeline.audit.store import StoreConfig
 from pipeline.audit.writer import PartitionWriter
 from pipeline.clock import NowMs
 from pipeline.errors import Fenced
-from pipeline.partition import OnSealed, Partition, Prepare, WorkerConfig
+from pipeline.partition import OnSealed, Partition, Prepare
 from pipeline.topics.base import Bounds, Consumer, OffsetOutOfRange
+from pipeline.worker_config import WorkerConfig
 
 log = structlog.get_logger()
 

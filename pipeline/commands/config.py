@@ -30,12 +30,14 @@ def check(
     """
     from pipeline.config import load_config
     from pipeline.errors import ConfigError
+    from pipeline.respond.pager import ApprisePager
 
     loaded = load_config(config)
     missing = [t.url_env for t in loaded.respond.targets if t.url_env and not os.environ.get(t.url_env)]
     if missing:
         raise ConfigError(f"respond.targets: environment variables not set: {', '.join(missing)}")
     kinds = ", ".join(f"{source.name} ({source.kind} topic {source.topic})" for source in loaded.sources)
+    ApprisePager(loaded.respond).check()
     typer.echo(f"The configuration holds. Sources: {kinds or 'none'}.")
     if not loaded.sources:
         typer.echo("There is no [[sources]] entry yet: `auditfuse run` would have nothing to read.")

@@ -91,13 +91,14 @@ class DemoService:
             env=_environment(),
         )
 
-    def stored(self, span_id: str) -> dict[str, Any] | None:
-        """The stored event with that span id, as an analyst sees it."""
+    def stored_output(self, span_id: str) -> str | None:
+        """The stored output of the event with that span id, as an analyst sees it; None: not sealed yet."""
         assert all(digit in "0123456789abcdef" for digit in span_id)  # noqa: S101 (made by the generator)
-        query = f"select payload from events where span_id = '{span_id}'"  # noqa: S608
+        query = f"select output from events where span_id = '{span_id}'"  # noqa: S608
         done = self.command("sql", "--store", "store", "--format", "json", query)
         rows = json.loads(done.stdout or "[]")
-        return json.loads(rows[0]["payload"]) if rows else None
+        output: Any = rows[0]["output"] if rows else None
+        return output if isinstance(output, str | None) else json.dumps(output)
 
     def _answers(self, path: str) -> bool:
         try:

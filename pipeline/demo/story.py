@@ -70,8 +70,9 @@ class Story:
         """auditfuse as a process of its own, as `auditfuse run` starts it."""
         self._title("auditfuse: the black-box recorder and the fuse for AI agents")
         self._say(
-            "`auditfuse run` records two agents that process invoices. They send each step over HTTP; pages go "
-            f"to a webhook, as they would to a chat or a pager. Everything is kept in ./{self._folder}/."
+            "`auditfuse run` records two agents that process invoices. They send each step over HTTP; "
+            "pages go to a webhook, as they would to a chat or a pager. "
+            f"Everything is kept in ./{self._folder}/."
         )
         self._service.start()
         try:
@@ -89,8 +90,10 @@ class Story:
         self._say("Both agents work. What one of them got back from a tool, as it was sent:")
         self._quote(msgspec.json.encode(vendor.output).decode(), "yellow")
         self._say("The same as it is stored. The personal data never reached the disk:")
-        stored = self._until(lambda: self._service.stored(vendor.span_id or ""))
-        self._quote(msgspec.json.encode(stored["output"]).decode() if stored else "not stored yet", "green")
+        stored = self._until(lambda: self._service.stored_output(vendor.span_id or ""))
+        if stored is None:
+            raise AuditfuseError("the event was not stored in time; see demo.log")
+        self._quote(stored, "green")
 
     def write_burst(self) -> None:
         """A loop in the agent: the page comes, the switch trips, the agent stops."""

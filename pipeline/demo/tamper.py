@@ -12,6 +12,7 @@ def tamper_with_one_row(store: Path) -> Generator[str]:
     """Raise the amount of one stored ledger entry; says which. The file is put back afterwards."""
     path, row = _a_ledger_entry(store)
     original = path.read_bytes()
+    kept = pq.ParquetFile(path).metadata.metadata
     table = pq.read_table(path)
     payloads = table.column("payload").to_pylist()
     payloads[row] = payloads[row].replace('"amount":', '"amount":9')
@@ -20,7 +21,9 @@ def tamper_with_one_row(store: Path) -> Generator[str]:
         f"offset {table.column('offset')[row]}, item {table.column('item')[row]} of {path.parent.parent.name}"
     )
     path.chmod(0o640)
-    pq.write_table(changed.replace_schema_metadata(table.schema.metadata), path)
+    with pq.ParquetWriter(path, changed.schema) as writer:
+        writer.write_table(changed)
+        writer.add_key_value_metadata({key: kept[key] for key in kept if key.startswith(b"auditfuse.")})
     try:
         yield f"{where}: the amount of a ledger entry gets another digit in front"
     finally:

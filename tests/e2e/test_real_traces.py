@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support.broker import TestBroker
 from support.produce import create_topic, produce, unique
 from support.running import Running, auditfuse, free_port, sealed_rows, wait_until, write_config
 from support.traces import EVENTS, FULL_HISTORY, NATIVE, OTLP, lines, needs_shared
@@ -21,9 +22,9 @@ pytestmark = [needs_shared, pytest.mark.kafka, pytest.mark.timeout(300)]
 
 
 @pytest.fixture(scope="module")
-def stores(tmp_path_factory: pytest.TempPathFactory, kafka: str) -> Iterator[dict[str, Path]]:
+def stores(tmp_path_factory: pytest.TempPathFactory, kafka: TestBroker) -> Iterator[dict[str, Path]]:
     """One store for each file, filled by one `auditfuse run` for each."""
-    yield {name: _record(tmp_path_factory.mktemp(name), kafka, name, path) for name, path in FILES.items()}
+    yield {name: _record(tmp_path_factory.mktemp(name), kafka.bootstrap, name, path) for name, path in FILES.items()}
 
 
 def _record(folder: Path, kafka: str, name: str, path: Path) -> Path:
