@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --require-hashes
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo test check lint format kafka lock schemas clean
+.PHONY: help setup setup-dev demo test check lint format kafka docs lock clean
 
 help:  ## List the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -50,6 +50,9 @@ check: lint test  ## Everything that must be green before a commit
 
 kafka: setup-dev  ## A real Apache Kafka on loopback (Docker, else Java 17 and Maven)
 	@$(BIN)/python scripts/kafka/broker.py
+
+docs: setup-dev  ## Write the generated documentation: command line, configuration, schemas, topics
+	@$(BIN)/python scripts/docs
 
 lock:  ## Make the lock files anew from pyproject.toml (needs uv)
 	uv pip compile --quiet --python-version 3.11 --generate-hashes --no-annotate --no-header --extra build pyproject.toml -o requirements.lock

@@ -28,13 +28,14 @@ from pipeline.killswitch.state import Context, join
 from pipeline.killswitch.switch import KillSwitch
 from pipeline.pool import PreparePool
 from pipeline.prepare import Preparation
+from pipeline.publish import STOP_TIMEOUT_S, Publisher
 from pipeline.respond.outbox import Deliverer
 from pipeline.respond.pager import ApprisePager
 from pipeline.respond.state import StateDatabase
 from pipeline.tail import Handover, Tail
-from pipeline.topics.base import Consumer
-from pipeline.topics.kafka import KafkaConsumer
-from pipeline.topics.local import LocalConsumer
+from pipeline.topics.base import Consumer, Producer
+from pipeline.topics.kafka import KafkaConsumer, KafkaProducer
+from pipeline.topics.local import LocalConsumer, LocalProducer
 from pipeline.watch import Watch
 from pipeline.worker import Worker
 from schemas.finding import FindingRow, IncidentRow
@@ -68,6 +69,7 @@ class App:
         self.pool = PreparePool(
             functools.partial(build_preparation, config, tuple(sources)), config.worker.processes
         )
+        self.publisher = self._new_publisher()
         self.workers: dict[str, Worker] = {}
         self.sealed_ends: dict[tuple[str, int], int] = {}
         """Where each partition that this process has sealed goes on …"""
@@ -75,7 +77,6 @@ class App:
         """… and where this process began to seal it."""
         self.sealed_rows = 0
         self.sealed_dead_letters = 0
-        self._failing: set[str] = set()
         self._stop = asyncio.Event()
         self._watch_stop = threading.Event()
 
@@ -98,18 +99,24 @@ class App:
             f"source {s.name}": s.name in self.workers and self.workers[s.name].is_ready for s in self.sources
         }
         parts |= {"detection": self.watch.is_ready, "kill switch record": self.switch.caught_up}
-        return parts | dict.fromkeys(self._failing, False)
+        if self.publisher is not None:
+            parts["dead-letter topic"] = self.publisher.is_ready
+        return parts
 
     async def run(self) -> None:
         """Run every stage until `stop`; then drain in the order of the flow."""
+        self.pool.warm_up()
         ingest = [
             asyncio.create_task(
                 self._supervise(f"source {source.name}", functools.partial(self._ingest, source))
             )
             for source in self.sources
         ]
-        delivered = asyncio.Event()
+        delivered, all_sealed = asyncio.Event(), asyncio.Event()
         deliver = asyncio.create_task(self.deliverer.run(delivered))
+        publish = asyncio.create_task(
+            self._supervise("dead-letter topic", functools.partial(self._publish, all_sealed))
+        )
         watch = threading.Thread(target=self._watch_thread, name="watch", daemon=True)
         watch.start()
         background = [
@@ -120,12 +127,17 @@ class App:
             part.start()
         try:
             await asyncio.gather(*ingest)
+            all_sealed.set()
             self._watch_stop.set()
             self.handover.arrived.set()
             await asyncio.to_thread(watch.join, THREAD_STOP_S)
         finally:
             delivered.set()
             await deliver
+            all_sealed.set()
+            await asyncio.wait([publish], timeout=STOP_TIMEOUT_S)
+            publish.cancel()
+            await asyncio.gather(publish, return_exceptions=True)
             for part in background:
                 part.stop()
             self.pool.close()
@@ -138,12 +150,10 @@ class App:
         while not self._stop.is_set():
             try:
                 await run()
-                self._failing.discard(part)
                 return
             except (ConfigError, asyncio.CancelledError):
                 raise
             except Exception as error:  # noqa: BLE001 (named by its type; its text may hold content)
-                self._failing.add(part)
                 text = str(error) if isinstance(error, AuditfuseError) else type(error).__name__
                 log.error("failed, will be started again", part=part, error=text)
             try:
@@ -170,6 +180,22 @@ class App:
         if source.kind == "kafka":
             return KafkaConsumer(self.config.kafka, source.topic)
         return LocalConsumer(self.config.topics, source.topic, self.keys)
+
+    async def _publish(self, all_sealed: asyncio.Event) -> None:
+        if self.publisher is not None:
+            await self.publisher.run(all_sealed)
+
+    def _new_publisher(self) -> Publisher | None:
+        topic = self.config.dead_letters.topic
+        if topic is None:
+            return None
+
+        def producer() -> Producer:
+            if self.config.dead_letters.kind == "kafka":
+                return KafkaProducer(self.config.kafka, topic)
+            return LocalProducer(self.config.topics, topic, self.keys)
+
+        return Publisher(self.store, self.state, f"{self.config.dead_letters.kind}/{topic}", producer)
 
     def _claim(self, topic_id: str, partition: int) -> PartitionWriter:
         return PartitionWriter.claim(

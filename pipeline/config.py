@@ -10,7 +10,13 @@ from pathlib import Path
 from typing import Any, Self
 
 from pydantic import ValidationError, model_validator
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
+from pydantic_settings import (
+    BaseSettings,
+    InitSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+)
 
 from pipeline.audit.store import StoreConfig
 from pipeline.decode.action_kind import ToolPatterns
@@ -20,6 +26,7 @@ from pipeline.errors import ConfigError
 from pipeline.keys import KeysConfig
 from pipeline.killswitch.config import KillSwitchConfig
 from pipeline.logs import LogConfig
+from pipeline.publish_config import DeadLettersConfig
 from pipeline.receive.config import ReceiverConfig
 from pipeline.redact.config import RedactionConfig
 from pipeline.respond.config import RespondConfig, StateConfig
@@ -48,6 +55,7 @@ class Config(BaseSettings):
     tools: ToolPatterns = ToolPatterns()
     worker: WorkerConfig = WorkerConfig()
     redaction: RedactionConfig = RedactionConfig()
+    dead_letters: DeadLettersConfig = DeadLettersConfig()
     detect: DetectConfig = DetectConfig()
     respond: RespondConfig = RespondConfig()
     killswitch: KillSwitchConfig = KillSwitchConfig()
@@ -73,6 +81,9 @@ class Config(BaseSettings):
             twice = sorted({value for value in values if values.count(value) > 1})
             if twice:
                 raise ValueError(f"two sources have the {attribute} {twice[0][1]!r}; each needs its own")
+        output = (self.dead_letters.kind == "kafka", self.dead_letters.topic)
+        if any((source.kind == "kafka", source.topic) == output for source in self.sources):
+            raise ValueError(f"dead_letters.topic {output[1]!r} is a source's topic; it needs its own")
         store, keys = self.store.path.absolute(), self.keys.path.absolute()
         if keys.is_relative_to(store):
             raise ValueError(f"keys.path {keys} lies in the store; keys must be kept outside it")
@@ -90,15 +101,32 @@ def load_config(path: Path | None = None, *, store: Path | None = None) -> Confi
     named = path or (Path(os.environ[FILE_VARIABLE]) if os.environ.get(FILE_VARIABLE) else None)
     file = named or (DEFAULT_FILE if DEFAULT_FILE.exists() else None)
     settings = _read_toml(file) if file is not None else {}
-    if store is not None:
-        settings.setdefault("store", {})["path"] = store
     _place_defaults(settings, store)
     try:
-        return Config(**settings)
+        return _load(settings, store)
     except ValidationError as error:
         raise ConfigError(_explain(file, error)) from None
     except SettingsError as error:
         raise ConfigError(f"environment: {error}; write lists and tables as JSON") from None
+
+
+def _load(settings: dict[str, Any], store: Path | None) -> Config:
+    if store is None:
+        return Config(**settings)
+
+    class ConfigOfStore(Config):
+        """The command line's store before the environment's."""
+
+        @classmethod
+        def settings_customise_sources(
+            cls, settings_cls: type[BaseSettings], *args: Any, **sources: PydanticBaseSettingsSource
+        ) -> tuple[PydanticBaseSettingsSource, ...]:
+            first = InitSettingsSource(settings_cls, {"store": {"path": store}})
+            return first, *super().settings_customise_sources(settings_cls, *args, **sources)
+
+    checked = ConfigOfStore(**settings)
+    # Of the class that other processes know: it travels to them.
+    return Config.model_construct(**{name: getattr(checked, name) for name in Config.model_fields})
 
 
 def _place_defaults(settings: dict[str, Any], store: Path | None) -> None:

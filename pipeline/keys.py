@@ -26,8 +26,6 @@ class KeysConfig(BaseModel):
 
     path: Path = Path("auditfuse-keys")
     """A directory outside the store, readable by auditfuse alone."""
-    pseudonym_key_id: str = "k1"
-    """The key that new pseudonyms are made with; older ones are kept for look-ups."""
 
 
 class Keys:

@@ -30,6 +30,7 @@ def _seconds(name: str, text: str, *labels: str) -> Histogram:
 messages_read = _counter("messages_read", "Messages read from input topics.", "topic")
 rows_sealed = _counter("rows_sealed", "Rows published in sealed segments.", "topic", "kind")
 dead_letters = _counter("dead_letters", "Messages that could not become an event.", "reason")
+dead_letters_published = _counter("dead_letters_published", "Dead letters sent to the dead-letter topic.")
 lag_messages = _gauge("lag_messages", "Messages in the topic that are not sealed yet.", "topic", "partition")
 buffered_bytes = _gauge("buffered_bytes", "Raw bytes read and not sealed yet, which backpressure bounds.")
 paused_partitions = _gauge("paused_partitions", "Partitions paused by backpressure.")

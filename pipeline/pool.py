@@ -6,8 +6,7 @@ import multiprocessing
 import os
 import threading
 from collections.abc import Callable
-from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import BrokenExecutor, Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from multiprocessing.connection import wait
 
 from pipeline.prepare import Batch, Preparation
@@ -34,11 +33,10 @@ class PreparePool:
             initargs=(self._build, True),
         )
 
-    async def warm_up(self) -> None:
-        """Wait until every process has loaded its models."""
-        loop = asyncio.get_running_loop()
-        ready = [loop.run_in_executor(self._executor, _ready) for _ in range(max(1, self._processes))]
-        await asyncio.gather(*ready)
+    def warm_up(self) -> None:
+        """Begin to load the models now, and not with the first batch."""
+        for _ in range(max(1, self._processes)):
+            self._executor.submit(_ready)
 
     async def prepare(self, batch: Batch) -> list[Row]:
         """The rows of a batch. A process that dies is replaced and the batch tried once more."""
@@ -47,7 +45,7 @@ class PreparePool:
         run = functools.partial(_prepare, batch)
         try:
             return await loop.run_in_executor(executor, run)
-        except BrokenProcessPool:
+        except BrokenExecutor:
             if executor is self._executor:
                 self._executor = self._start()
             return await loop.run_in_executor(self._executor, run)

@@ -84,13 +84,13 @@ class Tail:
     def history(self, after: Ends, upto: Ends) -> Iterator[SignalBatch]:
         """What is sealed of [after, upto) per partition, and the idle entries in it: to rebuild from.
 
-        In the order in which it was sealed, over all partitions, as far as clocks agree.
+        In the order in which it was sealed, over all partitions, as far as clocks agree. An idle entry
+        behind the last of those rows may have been consumed or not, the end does not tell: it is left to
+        `fresh`, since what it yields once more has the same ids, and what is folded in silence is lost.
         """
-        streams = [
-            self._below(key, after.get(key, 0), upto.get(key, 0)) for key in self._logs if upto.get(key)
-        ]
-        for key in self._logs:
-            self._read[key] = self._last_entry_below(self._logs[key], upto.get(key, 0))
+        for key, log in self._logs.items():
+            self._read[key] = _last_seal_below(log, upto.get(key, 0))
+        streams = [self._below(key, after.get(key, 0)) for key in self._logs if upto.get(key)]
         for _, key, entry in heapq.merge(*streams, key=itemgetter(0)):
             yield from self._batches(key, entry)
 
@@ -106,9 +106,10 @@ class Tail:
             if _end_of(entry) >= ends.get(key, 0):
                 yield from self._batches(key, entry)
 
-    def _below(self, key: Key, low: int, high: int) -> Iterator[Timed]:
+    def _below(self, key: Key, low: int) -> Iterator[Timed]:
+        last = self._read[key]
         for entry in self._logs[key].entries_after(-1):
-            if _end_of(entry) > high:
+            if entry.n > last:
                 return
             if _end_of(entry) >= low:
                 yield entry.at_ms, key, entry
@@ -154,14 +155,16 @@ class Tail:
         rows = pl.concat(parts)
         return rows.filter(pl.col("offset").is_between(reference.start, reference.end, closed="left"))
 
-    def _last_entry_below(self, log: PartitionLog, end: int) -> int:
-        """The number of the last entry whose rows lie below `end`: `fresh` goes on after it."""
-        last = -1
-        for entry in log.entries_after(-1):
-            if _end_of(entry) > end:
-                break
+
+def _last_seal_below(log: PartitionLog, end: int) -> int:
+    """The number of the last entry with rows, all of them below `end`: `fresh` goes on after it."""
+    last = -1
+    for entry in log.entries_after(-1):
+        if _end_of(entry) > end:
+            break
+        if entry.kind == "seal":
             last = entry.n
-        return last
+    return last
 
 
 def _end_of(entry: LogEntry) -> int:

@@ -78,7 +78,7 @@ class Watch:
             try:
                 if self.step():
                     continue
-            except (AuditfuseError, OSError) as error:
+            except Exception as error:  # noqa: BLE001 (whatever it is: detection must not end unseen)
                 log.error("detection failed, will be tried again", error=type(error).__name__)
                 self.is_ready = False
                 self._detection = None
@@ -131,10 +131,17 @@ class Watch:
 
     def _trip(self, found: Found) -> str | None:
         """Trip if the policy says so; what was decided, in words for the page."""
+        finding_id = found.finding.finding_id
+        history = self._switch.history()
+        for past in history:
+            if past.finding_id == finding_id:
+                # Found again: what was to be committed with the trip was not.
+                done = "tripped and lifted since" if past.mode == "on" else f"tripped to {past.mode}"
+                return f"{done} ({past.trip_id})"
         decision: Decision = decide(
             found.finding,
             late=found.late,
-            history=self._switch.history(),
+            history=history,
             known_agents=len(self._agents),
             now_ms=self._now_ms(),
             config=self._switch.config.auto_trip,
@@ -146,7 +153,7 @@ class Watch:
                 decision.mode,
                 by="auditfuse",
                 reason=decision.reason,
-                finding_id=found.finding.finding_id,
+                finding_id=finding_id,
                 automatic=True,
             )
             return f"tripped to {decision.mode} ({command.id})"
@@ -184,6 +191,7 @@ class Watch:
         detection.join(self._tail.alive(self._now_ms()))
         for batch in self._tail.history(after=detection.ends, upto=self._ends):
             detection.observe(batch)
+            self._agents.update(batch.signals["agent_id"].unique())
         return detection
 
     def _from_snapshot(self) -> Detection | None:

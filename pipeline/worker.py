@@ -7,6 +7,7 @@ sealed end; offsets are committed to the broker for lag displays only.
 import asyncio
 import time
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import structlog
 
@@ -14,7 +15,7 @@ from pipeline import metrics
 from pipeline.audit.store import StoreConfig
 from pipeline.audit.writer import PartitionWriter
 from pipeline.clock import NowMs
-from pipeline.errors import Fenced
+from pipeline.errors import Fenced, StoreError
 from pipeline.partition import OnSealed, Partition, Prepare
 from pipeline.topics.base import Bounds, Consumer, OffsetOutOfRange
 from pipeline.worker_config import WorkerConfig
@@ -55,11 +56,18 @@ class Worker:
         self._partitions: dict[int, Partition] = {}
         self._paused: set[int] = set()
         self._halted: set[int] = set()
+        self._out_of_range: set[int] = set()
+        self._fenced: set[int] = set()
         self._bounds: dict[int, Bounds] = {}
         self._idle: dict[int, tuple[float, float]] = {}
         self._committed: dict[int, int] = {}
         self._stop = asyncio.Event()
-        self.is_ready = False
+        self._is_started = False
+
+    @property
+    def is_ready(self) -> bool:
+        """Reads its topic, and nobody else writes what it reads."""
+        return self._is_started and not self._fenced
 
     @property
     def halted(self) -> dict[int, str]:
@@ -83,7 +91,7 @@ class Worker:
     async def run(self) -> None:
         """Consume until `stop`. Raises what must end the process."""
         await self._consumer.start(self._on_assigned, self._on_revoked)
-        self.is_ready = True
+        self._is_started = True
         housekeeping_at = 0.0
         try:
             while not self._stop.is_set():
@@ -92,7 +100,7 @@ class Worker:
                     await self._housekeep()
                     housekeeping_at = time.monotonic() + HOUSEKEEPING_INTERVAL_S
         finally:
-            self.is_ready = False
+            self._is_started = False
             await self._on_revoked(list(self._partitions))
             await self._consumer.stop()
 
@@ -100,7 +108,9 @@ class Worker:
         try:
             batches = await self._consumer.poll(POLL_TIMEOUT_S, self._config.poll_messages)
         except OffsetOutOfRange as missing:
-            await self._on_out_of_range(missing)
+            if missing.partition in self._partitions:
+                self._pause(missing.partition)
+                self._out_of_range.add(missing.partition)
             return
         for number, messages in batches.items():
             partition = self._partitions.get(number)
@@ -115,7 +125,8 @@ class Worker:
         limit = self._config.queue_bytes
         held = {number: partition.held_bytes for number, partition in self._partitions.items()}
         full = [n for n, size in held.items() if size >= limit and n not in self._paused]
-        roomy = [n for n in self._paused - self._halted if held.get(n, 0) <= limit // 2]
+        waiting = self._paused - self._halted - self._out_of_range
+        roomy = [n for n in waiting if n in held and held[n] <= limit // 2]
         if full:
             self._consumer.pause(full)
             self._paused.update(full)
@@ -152,10 +163,18 @@ class Worker:
         await asyncio.gather(*(partition.finish(self._config.drain_timeout_s) for partition in leaving))
         await self._commit(leaving)
         for number in numbers:
-            for kept in (self._paused, self._halted):
-                kept.discard(number)
-            for known in (self._bounds, self._idle, self._committed):
-                known.pop(number, None)
+            self._forget(number)
+            self._fenced.discard(number)
+
+    def _forget(self, number: int) -> None:
+        for kept in (self._paused, self._halted, self._out_of_range):
+            kept.discard(number)
+        for known in (self._bounds, self._idle, self._committed):
+            known.pop(number, None)
+
+    def _pause(self, number: int) -> None:
+        self._consumer.pause([number])
+        self._paused.add(number)
 
     async def _commit(self, partitions: Sequence[Partition]) -> None:
         ends = {
@@ -173,7 +192,7 @@ class Worker:
             self._committed.update(ends)
 
     async def _housekeep(self) -> None:
-        self._raise_failures()
+        await self._raise_failures()
         owned = list(self._partitions)
         if not owned:
             return
@@ -189,21 +208,37 @@ class Worker:
             )
             if number in self._halted:
                 await self._resume_if_decided(number, partition)
+            elif number in self._out_of_range and partition.is_empty:
+                await self._settle_out_of_range(number, partition, bounds)
             elif partition.is_empty and partition.sealed_end == bounds.high_watermark:
                 await self._note_idle(number, partition)
 
-    def _raise_failures(self) -> None:
+    async def _raise_failures(self) -> None:
         for number, partition in list(self._partitions.items()):
             if isinstance(partition.failure, Fenced):
-                log.error(
-                    "fenced: another writer has claimed the partition", source=self._source, partition=number
-                )
-                self._consumer.pause([number])
-                self._paused.add(number)
-                self._halted.discard(number)
-                del self._partitions[number]
+                await self._give_up(number)
             elif partition.failure is not None:
                 raise partition.failure
+
+    async def _give_up(self, number: int) -> None:
+        """Another writer has claimed the partition: it is not ours any more, whatever the broker says."""
+        log.error("fenced: another writer has claimed the partition", source=self._source, partition=number)
+        self._consumer.pause([number])
+        await self._partitions.pop(number).abandon()
+        self._forget(number)
+        self._fenced.add(number)
+
+    async def _in_log(self, number: int, call: Callable[..., Any], *arguments: Any) -> bool:
+        """Whether the log took it. What fails is tried again with the next round, save what is fenced."""
+        try:
+            await asyncio.to_thread(call, *arguments)
+        except Fenced:
+            await self._give_up(number)
+        except (StoreError, OSError) as error:
+            log.error("log entry failed, will be tried again", partition=number, error=type(error).__name__)
+        else:
+            return True
+        return False
 
     async def _note_idle(self, number: int, partition: Partition) -> None:
         """Seal idle entries at growing intervals, so that a quiet partition holds nobody's watermark back."""
@@ -214,18 +249,19 @@ class Worker:
             self._idle[number] = (due, interval)
             return
         idle_until_ms = self._now_ms() - IDLE_MARGIN_MS
-        await asyncio.to_thread(partition.writer.idle, partition.sealed_end, idle_until_ms)
+        if not await self._in_log(number, partition.writer.idle, partition.sealed_end, idle_until_ms):
+            return
         longer = min(2 * interval, self._config.idle_interval_max_ms / 1000)
         self._idle[number] = (now + longer, longer)
 
-    async def _on_out_of_range(self, missing: OffsetOutOfRange) -> None:
-        """The topic does not hold what comes next: begin at its start if nothing was sealed, else halt."""
-        partition = self._partitions.get(missing.partition)
-        if partition is None:
-            return
-        bounds = (await self._consumer.bounds([missing.partition]))[missing.partition]
+    async def _settle_out_of_range(self, number: int, partition: Partition, bounds: Bounds) -> None:
+        """The topic does not hold what comes next, and all that came before is sealed: begin at the
+        topic's start if nothing was, else halt."""
         if partition.sealed_end == 0 and bounds.log_start <= bounds.high_watermark:
-            self._consumer.seek(missing.partition, bounds.log_start)
+            self._out_of_range.discard(number)
+            self._paused.discard(number)
+            self._consumer.seek(number, bounds.log_start)
+            self._consumer.resume([number])
             return
         end = partition.sealed_end
         if end < bounds.log_start:
@@ -237,14 +273,13 @@ class Worker:
                 f"the store is sealed up to offset {end}, the topic ends at {bounds.high_watermark}: "
                 "it is not the topic that it was"
             )
-        await asyncio.to_thread(partition.writer.halt, reason, end)
-        log.error("partition halted", source=self._source, partition=missing.partition, reason=reason)
-        self._consumer.pause([missing.partition])
-        self._paused.add(missing.partition)
-        self._halted.add(missing.partition)
+        if await self._in_log(number, partition.writer.halt, reason, end):
+            log.error("partition halted", source=self._source, partition=number, reason=reason)
+            self._out_of_range.discard(number)
+            self._halted.add(number)
 
     async def _resume_if_decided(self, number: int, partition: Partition) -> None:
-        if await asyncio.to_thread(lambda: partition.writer.halted):
+        if not await self._in_log(number, lambda: partition.writer.halted) or partition.writer.state.halted:
             return
         self._halted.discard(number)
         self._paused.discard(number)

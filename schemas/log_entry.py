@@ -4,9 +4,7 @@ from typing import Literal
 
 import msgspec
 
-EntryKind = Literal[
-    "claim", "seal", "append", "idle", "compact", "erase", "hold", "halt", "gap", "resume"
-]
+EntryKind = Literal["claim", "seal", "append", "idle", "compact", "erase", "hold", "halt", "gap", "resume"]
 ClaimRole = Literal["writer", "maintenance"]
 SegmentKind = Literal["seal", "append", "compact", "erase"]
 

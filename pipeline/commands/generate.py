@@ -23,7 +23,8 @@ def generate(
         int | None, typer.Option(help="First moment, in ms since 1970; by default the stream ends now.")
     ] = None,
     fault: Annotated[
-        list[str] | None, typer.Option(help="KIND:AGENT@ONSET+LENGTH[xFACTOR], in seconds; may be repeated.")
+        list[str] | None,
+        typer.Option(help="KIND:AGENT@ONSET+LENGTH or …+LENGTHxFACTOR, in seconds; may be repeated."),
     ] = None,
     truth: Annotated[Path | None, typer.Option(help="Write the planted faults there, as JSON lines.")] = None,
 ) -> None:

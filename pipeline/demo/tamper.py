@@ -5,6 +5,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from pipeline.audit.arrow import pa, pq
+from pipeline.audit.log import PartitionLog
+from pipeline.audit.store import Store
 
 
 @contextmanager
@@ -31,9 +33,13 @@ def tamper_with_one_row(store: Path) -> Generator[str]:
         path.chmod(0o440)
 
 
-def _a_ledger_entry(store: Path) -> tuple[Path, int]:
-    for path in sorted(store.glob("segments/[!_]*/*/*.parquet")):
-        for row, payload in enumerate(pq.read_table(path, columns=["payload"]).column("payload").to_pylist()):
-            if '"amount":' in payload:
-                return path, row
+def _a_ledger_entry(root: Path) -> tuple[Path, int]:
+    """A row of a live segment: a file that a compaction has replaced stays for a while and no longer counts."""
+    store = Store(root)
+    for topic_id, partition in store.partitions():
+        for name in PartitionLog.open(store, topic_id, partition).state.live:
+            path = Path(store.segment_location(topic_id, partition, name))
+            for row, payload in enumerate(pq.read_table(path, columns=["payload"]).column(0).to_pylist()):
+                if '"amount":' in payload:
+                    return path, row
     raise LookupError("the store holds no ledger entry")

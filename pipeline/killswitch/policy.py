@@ -104,7 +104,7 @@ def decide(
         _uncertain(finding, late=late) or _kept_off(asked, history, config) or _blast(asked, history, config)
     )
     if refusal is not None:
-        return _none(selector, f"did not trip {finding.agent_id}: {refusal}")
+        return _none(selector, refusal)
     action = "trip" if rule.mode == "enforce" else "shadow"
     verb = "tripped" if action == "trip" else "would have tripped"
     reason = f"{verb} {finding.agent_id} to {rule.trip}: {finding.summary}"

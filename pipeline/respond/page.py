@@ -205,10 +205,10 @@ def _trip_words(trip: str | None) -> str:
 
 
 def _trip_in_short(trip: str | None) -> str:
-    """For the title: the reasons are in the body."""
+    """For the title: whoever reads no more must know whether the agent still acts, and if so why."""
     if trip is not None and trip.startswith("shadow"):
         return "would have tripped (shadow mode)"
-    return "not tripped" if trip is not None and trip.startswith("not tripped") else _trip_words(trip)
+    return _trip_words(trip)
 
 
 def _number(value: float | int | str) -> str:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -24,7 +25,12 @@ pytestmark = [needs_shared, pytest.mark.kafka, pytest.mark.timeout(300)]
 @pytest.fixture(scope="module")
 def stores(tmp_path_factory: pytest.TempPathFactory, kafka: TestBroker) -> Iterator[dict[str, Path]]:
     """One store for each file, filled by one `auditfuse run` for each."""
-    yield {name: _record(tmp_path_factory.mktemp(name), kafka.bootstrap, name, path) for name, path in FILES.items()}
+    with ThreadPoolExecutor(len(FILES)) as side_by_side:
+        recorded = {
+            name: side_by_side.submit(_record, tmp_path_factory.mktemp(name), kafka.bootstrap, name, path)
+            for name, path in FILES.items()
+        }
+    yield {name: record.result() for name, record in recorded.items()}
 
 
 def _record(folder: Path, kafka: str, name: str, path: Path) -> Path:
@@ -52,7 +58,7 @@ def _record(folder: Path, kafka: str, name: str, path: Path) -> Path:
     store = folder / "store"
     with Running(folder, port) as running:
         running.wait_ready()
-        wait_until(lambda: sealed_rows(store) >= EVENTS, 150, f"{EVENTS} rows sealed from {path.name}")
+        wait_until(lambda: sealed_rows(store) >= EVENTS, 280, f"{EVENTS} rows sealed from {path.name}")
         assert running.stop() == 0, running.log()
     return store
 

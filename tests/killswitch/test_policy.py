@@ -88,7 +88,6 @@ def test_overwhelming_evidence_trips():
 def test_past_a_limit_it_says_that_it_did_not_trip(history, config, known_agents, why):
     made = decision(history=history, known_agents=known_agents, **config)
     assert made.action == "none"
-    assert made.reason.startswith("did not trip invoice-agent: ")
     assert why in made.reason
 
 

@@ -9,6 +9,7 @@ import sys
 import time
 import tomllib
 import urllib.request
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -57,8 +58,15 @@ def write_config(folder: Path, **sections: Any) -> Path:
 class Running:
     """An `auditfuse run` in the background."""
 
-    def __init__(self, folder: Path, control_port: int, env: dict[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        control_port: int,
+        env: dict[str, str] | None = None,
+        preexec: Callable[[], None] | None = None,
+    ) -> None:
         self.folder = folder
+        self._preexec = preexec
         self.control = f"http://127.0.0.1:{control_port}"
         self._env = {**os.environ, **(env or {})}
         self._log = (folder / "run.log").open("ab")
@@ -71,6 +79,7 @@ class Running:
             stdout=self._log,
             stderr=self._log,
             env=self._env,
+            preexec_fn=self._preexec,  # noqa: PLW1509 (sets what only the child itself can)
         )
 
     def wait_ready(self, timeout_s: float = READY_TIMEOUT_S) -> "Running":

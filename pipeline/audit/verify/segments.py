@@ -162,7 +162,11 @@ def _check_span(check: _Check, rows: SegmentRows) -> None:
 def _check_roots(check: _Check, footer: Footer | None, rows: SegmentRows) -> None:
     """Every original segment's rows, chain ends and Merkle root, as the log published them."""
     originals = check.task.originals
-    if footer is not None and footer.links and [_place(link) for link in footer.links] != [_place(ref) for ref in originals]:
+    if (
+        footer is not None
+        and footer.links
+        and [_place(link) for link in footer.links] != [_place(ref) for ref in originals]
+    ):
         check.fault("segments linked", "its footer does not name the original segments that the log names")
     position = 0
     for original in originals:
