@@ -3,7 +3,9 @@
 import asyncio
 import contextlib
 import signal
+import time
 from collections.abc import AsyncGenerator, Generator
+from pathlib import Path
 
 import structlog
 import uvicorn
@@ -16,6 +18,8 @@ from pipeline.receive.app import create_receiver
 from pipeline.topics.base import Producer
 from pipeline.topics.kafka import KafkaProducer
 from pipeline.topics.local import LocalProducer
+
+BACKLOG_AGE_S = 1.0
 
 log = structlog.get_logger()
 
@@ -78,7 +82,9 @@ async def _receiver(app: App) -> AsyncGenerator[None]:
 
 
 def _application(app: App, producers: dict[str, Producer]) -> Starlette:
-    return create_receiver(app.config.http, app.sources, producers.__getitem__)
+    local = {source.name: source.topic for source in app.sources if source.kind != "kafka"}
+    backlog = _Backlog({name: app.config.topics.path / topic for name, topic in local.items()})
+    return create_receiver(app.config.http, app.sources, producers.__getitem__, backlog)
 
 
 def _producer(app: App, name: str) -> Producer:
@@ -86,6 +92,25 @@ def _producer(app: App, name: str) -> Producer:
     if source.kind == "kafka":
         return KafkaProducer(app.config.kafka, source.topic)
     return LocalProducer(app.config.topics, source.topic, app.keys)
+
+
+class _Backlog:
+    """Bytes of a local topic's files: what waits for the worker, and at most one file more a partition."""
+
+    def __init__(self, folders: dict[str, Path]) -> None:
+        self._folders = folders
+        self._measured: dict[str, tuple[float, int]] = {}
+
+    def __call__(self, source: str) -> int:
+        """The size as of the last second."""
+        folder = self._folders.get(source)
+        if folder is None:
+            return 0
+        at, size = self._measured.get(source, (0.0, 0))
+        if time.monotonic() - at > BACKLOG_AGE_S:
+            size = sum(path.stat().st_size for path in folder.glob("*/*") if path.is_file())
+            self._measured[source] = (time.monotonic(), size)
+        return size
 
 
 class _Server(uvicorn.Server):

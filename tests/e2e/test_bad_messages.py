@@ -19,7 +19,7 @@ from support.webhook import Webhook, running_webhook
 
 from pipeline.decode import dead_letter as why
 
-pytestmark = [pytest.mark.kafka, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.kafka_apache, pytest.mark.timeout(180)]
 
 MARK = "zebraquartz"
 """In every message that becomes a dead letter; found nowhere afterwards."""

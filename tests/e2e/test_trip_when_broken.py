@@ -21,19 +21,11 @@ from support.broker import broker_script
 from support.produce import create_topic, produce
 from support.readonly import obey_permissions, set_writable
 from support.running import Running, auditfuse, free_port, sealed_rows, wait_until, write_config
-from support.service import QUICK, event, kafka, query, source, verified
+from support.service import QUICK, event, kafka, locked, query, source, verified
 
 TOPIC = "agent-events"
 FLAG = "/ofrep/v1/evaluate/flags/agent.enabled"
 SERVED_WITHIN_S = 1.0
-LOCK = """
-import sqlite3, sys
-connection = sqlite3.connect(sys.argv[1], isolation_level=None, timeout=60)
-connection.execute("BEGIN EXCLUSIVE")
-print("locked", flush=True)
-sys.stdin.read()
-"""
-
 pytestmark = [pytest.mark.kafka_apache, pytest.mark.timeout(240)]
 
 
@@ -116,9 +108,9 @@ def test_a_trip_is_served_and_outlives_the_server_with_everything_broken(service
             assert not is_enabled(server, agent)
         assert is_enabled(server, "another")
         assert server.get("/readyz")[0] == 503
-        assert standings(folder) == {"journaled"}
+        assert standings(server) == {"journaled"}
     began = time.monotonic()
-    wait_until(lambda: standings(folder) == {"sealed"}, 60, "the trips' records sealed")
+    wait_until(lambda: standings(server) == {"sealed"}, 60, "the trips' records sealed")
     print(f"all back: records sealed after {time.monotonic() - began:.2f} s")
     asyncio.run(produce(service.broker.bootstrap, TOPIC, [event() for _ in range(5)], 1))
     wait_until(lambda: sealed_rows(service.store) == 25, 60, "the events after it sealed")
@@ -139,7 +131,7 @@ def everything_broken(service: Service) -> Iterator[None]:
     set_writable(service.store, writable=False)
     refused = subprocess.run(
         [sys.executable, "-c", "import sys; open(sys.argv[1], 'w')", service.store / "probe"],
-        preexec_fn=obey_permissions,  # noqa: PLW1509
+        preexec_fn=obey_permissions,
         capture_output=True,
         text=True,
         check=False,
@@ -151,29 +143,14 @@ def everything_broken(service: Service) -> Iterator[None]:
     service.broker.start()
 
 
-@contextlib.contextmanager
-def locked(database: Path) -> Iterator[None]:
-    """Another process holds the database's write lock."""
-    holder = subprocess.Popen(
-        [sys.executable, "-c", LOCK, database], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    )
-    try:
-        assert holder.stdout is not None and holder.stdout.readline() == b"locked\n"
-        yield
-    finally:
-        holder.kill()
-        holder.communicate()
-
-
 def trip_by_http(server: Running, agent: str) -> float:
     """Seconds from the order to the flag that says no."""
     order = {"selector": {"agent": agent}, "mode": "off", "reason": "pays twice", "by": "alice"}
-    token = (server.folder / "journal" / "operator.token").read_text().strip()
     began = time.monotonic()
     request = urllib.request.Request(
         f"{server.control}/v1/killswitch/trips",
         json.dumps(order).encode(),
-        {"authorization": f"Bearer {token}", "content-type": "application/json"},
+        {**operator(server), "content-type": "application/json"},
     )
     with urllib.request.urlopen(request, timeout=5) as response:
         assert response.status == 201
@@ -220,7 +197,14 @@ def is_enabled(server: Running, agent: str) -> bool:
         return json.load(response)["value"]
 
 
-def standings(folder: Path) -> set[str]:
+def standings(server: Running) -> set[str]:
     """How safe the records of the trips in force are."""
-    status = auditfuse("killswitch", "status", "--config", "auditfuse.toml", "--json", cwd=folder)
-    return {trip["standing"] for trip in json.loads(status.stdout)["trips"]}
+    request = urllib.request.Request(f"{server.control}/v1/killswitch", headers=operator(server))
+    with urllib.request.urlopen(request, timeout=5) as response:
+        return {trip["standing"] for trip in json.load(response)["trips"]}
+
+
+def operator(server: Running) -> dict[str, str]:
+    """The header of this machine's operator."""
+    token = (server.folder / "journal" / "operator.token").read_text().strip()
+    return {"authorization": f"Bearer {token}"}

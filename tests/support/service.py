@@ -1,16 +1,27 @@
 """What the end-to-end tests of `auditfuse run` share: quick configurations, events, questions to the store."""
 
+import contextlib
 import csv
 import io
 import json
 import secrets
+import subprocess
+import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from support.running import auditfuse
 
 AGENT = "invoice-agent"
+LOCK = """
+import sqlite3, sys
+connection = sqlite3.connect(sys.argv[1], isolation_level=None, timeout=60)
+connection.execute("BEGIN EXCLUSIVE")
+print("locked", flush=True)
+sys.stdin.read()
+"""
 QUICK: dict[str, Any] = {"redaction": {"names": "off"}, "worker": {"processes": 0}}
 """No model of names, no process pool: these tests are about neither, and start in half the time."""
 
@@ -66,3 +77,17 @@ def verified(folder: Path) -> dict[str, Any]:
     report = json.loads(done.stdout)
     assert report["holds"] is True, report
     return report
+
+
+@contextlib.contextmanager
+def locked(database: Path) -> Iterator[None]:
+    """Another process holds the database's write lock."""
+    holder = subprocess.Popen(
+        [sys.executable, "-c", LOCK, database], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    try:
+        assert holder.stdout is not None and holder.stdout.readline() == b"locked\n"
+        yield
+    finally:
+        holder.kill()
+        holder.communicate()
