@@ -16,7 +16,7 @@ $(VENV)/.base:
 	@touch $@
 
 $(VENV)/.setup: $(VENV)/.base requirements.lock pyproject.toml
-	@echo "Installing auditfuse's pinned dependencies into $(VENV) (about 900 MB; a minute or two) ..."
+	@echo "Installing auditfuse's pinned dependencies into $(VENV) (300 MB to download, 920 MB on disk; one to three minutes) ..."
 	@$(PIP) -r requirements.lock
 	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable . 
 	@touch $@

@@ -29,6 +29,7 @@ from pipeline.killswitch.switch import KillSwitch
 from pipeline.pool import PreparePool
 from pipeline.prepare import Preparation
 from pipeline.publish import STOP_TIMEOUT_S, Publisher
+from pipeline.redact.reasons import ReasonRedactor
 from pipeline.respond.outbox import Deliverer
 from pipeline.respond.pager import ApprisePager
 from pipeline.respond.state import StateDatabase
@@ -53,8 +54,15 @@ class App:
     """Owns every part; `run` lasts until `stop`."""
 
     def __init__(
-        self, config: Config, sources: Sequence[SourceConfig], now_ms: NowMs = system_now_ms
+        self,
+        config: Config,
+        sources: Sequence[SourceConfig],
+        now_ms: NowMs = system_now_ms,
+        *,
+        attempts: int | None = None,
     ) -> None:
+        """`attempts`: how often a part may fail before `run` raises; None: it is started again for ever."""
+        self._attempts = attempts
         self.config = config
         self.sources = sources
         self._now_ms = now_ms
@@ -62,6 +70,7 @@ class App:
         self.store = Store(config.store.path)
         self.keys = Keys(config.keys.path)
         self.state = StateDatabase(config.state, config.respond)
+        self.reasons = ReasonRedactor(config.redaction, self.keys)
         self.switch = self._new_switch()
         self.deliverer = self._new_deliverer()
         self.handover = Handover()
@@ -146,7 +155,7 @@ class App:
     async def _supervise(self, part: str, run: Callable[[], Awaitable[None]]) -> None:
         """Run a part until the stop; what fails is started again, later and later. A part that is down
         stops no other: least of all the kill switch."""
-        pause_s = RETRY_FIRST_S
+        pause_s, failures = RETRY_FIRST_S, 0
         while not self._stop.is_set():
             try:
                 await run()
@@ -155,6 +164,9 @@ class App:
                 raise
             except Exception as error:  # noqa: BLE001 (named by its type; its text may hold content)
                 text = str(error) if isinstance(error, AuditfuseError) else type(error).__name__
+                failures += 1
+                if failures == self._attempts:
+                    raise AuditfuseError(f"{part} failed {failures} times, last with: {text}") from None
                 log.error("failed, will be started again", part=part, error=text)
             try:
                 await asyncio.wait_for(self._stop.wait(), pause_s)
@@ -226,6 +238,7 @@ class App:
             self.config.killswitch,
             append=control.append,
             read_sealed=control.read_sealed,
+            redact=self.reasons,
             now_ms=self._now_ms,
         )
 

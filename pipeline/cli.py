@@ -1,6 +1,7 @@
 """The command line: registers the verbs of `pipeline/commands/` and turns errors into messages."""
 
 import importlib
+import os
 import sys
 from typing import Any
 
@@ -23,6 +24,9 @@ VERBS = (
 )
 GROUPS = ("gap", "dead_letters", "incidents", "page", "killswitch", "config")
 """Modules whose `app` is a group of verbs."""
+
+
+DEBUG_VARIABLE = "AUDITFUSE_DEBUG"
 
 
 def build_app() -> typer.Typer:
@@ -55,8 +59,23 @@ def main() -> None:
         sys.exit(error.exit_code)
     except BrokenPipeError:
         sys.exit(1)
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        sys.stderr.write(
+            f"auditfuse: {where}{error.strerror}; check that it is there, may be used and has room\n"
+        )
+        sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)
+    except Exception as error:
+        # A defect of ours. Its text and traceback may hold content, so they are shown on request only.
+        if os.environ.get(DEBUG_VARIABLE):
+            raise
+        sys.stderr.write(
+            f"auditfuse: unexpected {type(error).__name__}; nothing sealed is lost. This is a defect: "
+            f"please report it, with the traceback that {DEBUG_VARIABLE}=1 shows.\n"
+        )
+        sys.exit(2)
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from pipeline.config import Config
 from pipeline.decode import decode_message
 from pipeline.decode.action_kind import ToolPatterns
 from pipeline.decode.sources import Format, SourceConfig
+from pipeline.errors import AuditfuseError
 from pipeline.files import FileFormat, guess_format, read_messages
 from pipeline.topics.local import LocalProducer
 from schemas.event import Event
@@ -25,6 +26,8 @@ APPEND_MESSAGES = 500
 AHEAD_MESSAGES = 20_000
 """How far the local topic may run ahead of the sealed rows."""
 POLL_S = 0.05
+ATTEMPTS = 3
+"""How often a part may fail before the command gives up; nothing that was appended is lost."""
 _NS_PER_MS = 1_000_000
 
 
@@ -51,21 +54,19 @@ def ingest_files(config: Config, files: Sequence[Path], file_format: FileFormat 
 async def _ingest(config: Config, plan: Sequence[tuple[Path, FileFormat, Format]]) -> IngestReport:
     began = time.monotonic()
     sources = {kind: file_source(kind) for _, _, kind in plan}
-    app = App(config, tuple(sources.values()))
+    app = App(config, tuple(sources.values()), attempts=ATTEMPTS)
     app.switch.start()
     messages = 0
     running = asyncio.create_task(app.run())
     try:
-        with _Progress(app) as progress:
+        with _Progress(app, running) as progress:
             for path, file_format, kind in plan:
                 messages += await _load(app, sources[kind], path, file_format, progress)
             while not (app.is_caught_up and progress.sealed >= messages):
-                if running.done():
-                    await running
                 await progress.tick(messages)
     finally:
         app.stop()
-        await running
+        await asyncio.gather(running, return_exceptions=True)
         app.switch.stop()
     return IngestReport(
         messages=messages,
@@ -112,8 +113,9 @@ async def _load(
 class _Progress:
     """How far it is, on a terminal; silent elsewhere."""
 
-    def __init__(self, app: App) -> None:
+    def __init__(self, app: App, running: asyncio.Task[None]) -> None:
         self._app = app
+        self._running = running
         self._bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -136,7 +138,10 @@ class _Progress:
         self._bar.update(self._task, description=path.name)
 
     async def tick(self, total: int | None) -> None:
-        """Show the present state, and let the pipeline work."""
+        """Show the present state, and let the pipeline work. Raises what ended it."""
+        if self._running.done():
+            self._running.result()
+            raise AuditfuseError("the pipeline ended before everything was sealed; run the command again")
         self._bar.update(self._task, completed=self.sealed, total=total)
         await asyncio.sleep(POLL_S)
 

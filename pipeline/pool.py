@@ -36,7 +36,7 @@ class PreparePool:
     def warm_up(self) -> None:
         """Begin to load the models now, and not with the first batch."""
         for _ in range(max(1, self._processes)):
-            self._executor.submit(_ready)
+            self._executor.submit(_load)
 
     async def prepare(self, batch: Batch) -> list[Row]:
         """The rows of a batch. A process that dies is replaced and the batch tried once more."""
@@ -70,8 +70,9 @@ def _exit_with_parent() -> None:
         os._exit(0)
 
 
-def _ready() -> bool:
-    return _preparation is not None
+def _load() -> None:
+    if _preparation is not None:
+        _preparation.load()
 
 
 def _prepare(batch: Batch) -> list[Row]:

@@ -52,6 +52,10 @@ class Preparation:
         self._redactor = Redactor(redaction, keys)
         self._keys = keys
 
+    def load(self) -> None:
+        """Load the models now, and not with the first batch."""
+        self._redactor.redact_text("-")
+
     def __call__(self, batch: Batch) -> list[Row]:
         """The rows of a batch, ordered by (offset, item)."""
         source = self._sources[batch.source]

@@ -28,6 +28,7 @@ def serve(config: Config) -> None:
     """Run until SIGTERM or SIGINT, then drain."""
     app = App(config, config.sources)
     app.switch.start()
+    app.reasons.load()
     control = serve_in_thread(
         build_control_app(app.switch, app.readiness), config.killswitch.host, config.killswitch.port
     )
@@ -108,9 +109,17 @@ class _Backlog:
             return 0
         at, size = self._measured.get(source, (0.0, 0))
         if time.monotonic() - at > BACKLOG_AGE_S:
-            size = sum(path.stat().st_size for path in folder.glob("*/*") if path.is_file())
+            size = sum(_size(path) for path in folder.glob("*/*"))
             self._measured[source] = (time.monotonic(), size)
         return size
+
+
+def _size(path: Path) -> int:
+    """0 where it was deleted meanwhile."""
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
 
 
 class _Server(uvicorn.Server):

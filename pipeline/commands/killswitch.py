@@ -157,12 +157,14 @@ def step_down(
 
 def _operator(config: Path | None, store: Path | None) -> "Operator":
     from pipeline.config import load_config
+    from pipeline.keys import Keys
     from pipeline.killswitch.operator import Operator
     from pipeline.logs import configure_logs
+    from pipeline.redact.reasons import ReasonRedactor
 
     settings = load_config(config, store=store)
     configure_logs(settings.log)
-    return Operator(settings.killswitch)
+    return Operator(settings.killswitch, ReasonRedactor(settings.redaction, Keys(settings.keys.path)))
 
 
 def _mode(text: str, allowed: tuple[Mode, ...]) -> Mode:

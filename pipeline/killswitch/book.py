@@ -26,6 +26,8 @@ class Book:
         """Trips whose record is not sealed yet."""
         self.journaled: set[str] = set()
         """Those of them that the journal holds."""
+        self.held: set[str] = set()
+        """Trips that are served and not written anywhere yet: their reason is being redacted."""
         self.waiting: dict[str, Command] = {}
         """What loosens once it is sealed."""
         self.sealed: dict[str, Command] = {}
@@ -50,6 +52,16 @@ class Book:
             return False
         self.unsealed[trip.id] = trip
         return True
+
+    def hold(self, trip: Command) -> bool:
+        """As `add_trip`, for one whose reason is not fit to be written yet: that waits for `release`."""
+        self.held.add(trip.id)
+        return self.add_trip(trip)
+
+    def release(self, trip: Command) -> None:
+        """Let a held trip be written, as it is now."""
+        self.held.discard(trip.id)
+        self.unsealed[trip.id] = trip
 
     def add_waiting(self, command: Command) -> None:
         """Take up what loosens once it is sealed."""
@@ -91,7 +103,8 @@ class Book:
 
     def to_append(self) -> list[Command]:
         """What `_control` lacks, trips first, a request before its approval."""
-        return [*self.unsealed.values(), *self.waiting.values()]
+        trips = [trip for trip in self.unsealed.values() if trip.id not in self.held]
+        return [*trips, *self.waiting.values()]
 
     def standing(self, command_id: str) -> Standing:
         """How safe a command is."""

@@ -66,6 +66,14 @@ class Journal:
         target = self._trips / f"{trip.id}.json"
         durable.create_exclusive(target, msgspec.json.encode(trip), self._staging, 0o640)
 
+    def amend(self, trip: Command) -> None:
+        """Put a trip in the place of the one with its id, unless that has gone."""
+        target, aside = self._trips / f"{trip.id}.json", self._staging / f"{trip.id}.amended"
+        if target.exists():
+            durable.write_synced(aside, msgspec.json.encode(trip), 0o640)
+            os.replace(aside, target)  # noqa: PTH105 (by attribute: crash tests)
+            durable.sync_directory(self._trips)
+
     def remove(self, trip_id: str) -> None:
         """Forget a trip that is sealed and in the cache."""
         durable.remove(self._trips / f"{trip_id}.json")

@@ -97,7 +97,8 @@ class JournalKeeper:
     def _write(self) -> str | None:
         """Write the trips that are in memory alone. Returns the fault if any."""
         with self._changed:
-            volatile = [trip for trip in self._book.unsealed.values() if trip.id not in self._book.journaled]
+            written = self._book.journaled | self._book.held
+            volatile = [trip for trip in self._book.unsealed.values() if trip.id not in written]
         fault = None
         for trip in volatile:
             try:

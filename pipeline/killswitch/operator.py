@@ -3,6 +3,7 @@
 A trip must work when the server does not: then it goes to the journal, which the server reads.
 """
 
+import contextlib
 import http.client
 import os
 import time
@@ -19,11 +20,13 @@ from pipeline.killswitch.health import fault_of
 from pipeline.killswitch.journal import Journal
 from pipeline.killswitch.server import Answer
 from pipeline.killswitch.status import Status
-from pipeline.killswitch.switch import KillSwitch
+from pipeline.killswitch.switch import KillSwitch, Redact
+from pipeline.redact.reasons import WITHHELD
 from schemas.command import Command, Mode, Selector
 
 TIMEOUT_S = 3.0
-SEALING_TIMEOUT_S = 10.0
+SEALING_TIMEOUT_S = 25.0
+REASON_WAIT_S = 30.0
 TOKEN_VARIABLE = "AUDITFUSE_TOKEN"  # noqa: S105 (the variable's name)
 BASE = "/v1/killswitch"
 
@@ -43,8 +46,10 @@ class TripFailedError(AuditfuseError):
 class Operator:
     """Sends orders to the control server of this configuration."""
 
-    def __init__(self, config: KillSwitchConfig) -> None:
+    def __init__(self, config: KillSwitchConfig, redact: Redact) -> None:
+        """`redact` makes a reason fit to be kept, where no server answers that would."""
         self._config = config
+        self._redact = redact
 
     def status(self) -> Status:
         """The server's status. Raises NoServerError, ConfigError."""
@@ -89,14 +94,18 @@ class Operator:
         trip = compose.new_trip(
             selector=selector, mode=mode, by=by, reason=reason, at_ms=now_ms, until_ms=until_ms
         )
+        journal = Journal(self._config.journal)
         try:
-            Journal(self._config.journal).add(trip)
+            journal.add(msgspec.structs.replace(trip, reason=WITHHELD))  # at once; the reason follows
         except OSError as error:
             raise TripFailedError(
                 f"NOT TRIPPED: {because}, and the journal {self._config.journal} cannot be written "
                 f"({fault_of(error)}). Stop the agent itself"
             ) from None
-        return trip
+        fit = msgspec.structs.replace(trip, reason=self._redact(trip.reason, REASON_WAIT_S))
+        with contextlib.suppress(OSError):
+            journal.amend(fit)
+        return fit
 
     def _ask(self, method: str, path: str, order: Any, kind: type[_AnswerT], timeout_s: float) -> _AnswerT:
         status, body = self._exchange(method, path, order, timeout_s)

@@ -6,8 +6,9 @@ served as *volatile*. Loosening goes the other way round: sealed first, then ser
 """
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
+import msgspec
 import structlog
 
 from pipeline import metrics
@@ -22,10 +23,18 @@ from pipeline.killswitch.policy import PastTrip
 from pipeline.killswitch.sealer import Append, ReadSealed, Sealer
 from pipeline.killswitch.state import RANK, Approvals, NoApprovals, SwitchState, same_person
 from pipeline.killswitch.status import Status, status_of
+from pipeline.redact.reasons import WITHHELD
 from schemas.command import MODES, Command, Mode, Selector
 
 JOURNAL_WAIT_S = 0.5
 """How long a trip's answer waits for the journal. The trip is served before."""
+TRIP_REASON_WAIT_S = 0.5
+"""How long the journal waits for a trip's reason to be redacted. The trip is served before."""
+REASON_WAIT_S = 10.0
+"""The same for what loosens, which is in no hurry."""
+
+Redact = Callable[[str, float], str]
+"""A person's text and the seconds that redacting it may take → what may be kept. Never raises."""
 
 log = structlog.get_logger()
 
@@ -35,7 +44,8 @@ class KillSwitch:
 
     `append(commands)` seals commands in `_control` and returns the ids that are sealed now, those that
     were there before included; `read_sealed(after_offset)` returns later rows as (offset, command or None).
-    Both may block and may raise; they are called from a thread of their own.
+    Both may block and may raise; they are called from a thread of their own. `redact` makes a person's
+    words fit to be kept; nobody sees them before.
     """
 
     def __init__(
@@ -45,9 +55,11 @@ class KillSwitch:
         append: Append,
         read_sealed: ReadSealed,
         approvals: Approvals | None = None,
+        redact: Redact | None = None,
         now_ms: NowMs = system_now_ms,
     ) -> None:
         self.config = config
+        self._redact = redact or _as_it_is
         self.approvals: Approvals = approvals or NoApprovals()
         self._now_ms = now_ms
         self._lock = threading.RLock()
@@ -112,9 +124,11 @@ class KillSwitch:
             automatic=automatic,
         )
         with metrics.trip_seconds.time(), self._lock:
-            added = self._book.add_trip(command)
+            added = self._book.add_trip(command) if automatic else self._book.hold(_without_reason(command))
             if added:
                 self._publish()
+        if not automatic:
+            command = self._release(command)
         self._keeper.write_soon(command.id, JOURNAL_WAIT_S)
         self._sealer.wake()
         if added:
@@ -126,6 +140,7 @@ class KillSwitch:
         command = compose.new_reset_request(
             trips=trips, by=by, reason=reason, at_ms=self._now_ms(), mode=mode
         )
+        command = self._fit_to_keep(command, REASON_WAIT_S)
         with self._lock:
             in_force = self._require_in_force(command.trips)
             if all(RANK[current] <= RANK[mode] for current in in_force.values()):
@@ -136,6 +151,7 @@ class KillSwitch:
 
     def approve_reset(self, request_id: str, *, by: str, reason: str) -> Command:
         """Approve a request as a second person. It takes effect when both are sealed."""
+        fit_reason = self._redact(reason, REASON_WAIT_S)[: compose.MAX_REASON_CHARS]
         with self._lock:
             request = self._book.request(request_id)
             if request is None:
@@ -148,7 +164,7 @@ class KillSwitch:
                 raise CommandError(
                     "conflict", f"{by.strip()[:200]} made this request; another person must approve it"
                 )
-            command = compose.new_reset_approval(request=request, by=by, reason=reason, at_ms=self._now_ms())
+            command = compose.new_reset_approval(request=request, by=by, reason=fit_reason, at_ms=self._now_ms())
             self._book.add_waiting(command)
         self._sealer.wake()
         return command
@@ -156,6 +172,7 @@ class KillSwitch:
     def step_down(self, trips: Sequence[str], *, by: str, reason: str) -> Command:
         """Take automatic trips down to read_only as one person, once it is sealed."""
         command = compose.new_step_down(trips=trips, by=by, reason=reason, at_ms=self._now_ms())
+        command = self._fit_to_keep(command, REASON_WAIT_S)
         with self._lock:
             modes = self._require_in_force(command.trips)
             trips_by_id = {trip.command.id: trip.command for trip in self._state.in_force}
@@ -197,6 +214,18 @@ class KillSwitch:
                 control=self._sealer.health,
             )
 
+    def _release(self, command: Command) -> Command:
+        """Have a trip that is served written too, once its reason is fit to be kept."""
+        command = self._fit_to_keep(command, TRIP_REASON_WAIT_S)
+        with self._lock:
+            self._book.release(command)
+            self._publish()
+        return command
+
+    def _fit_to_keep(self, command: Command, wait_s: float) -> Command:
+        reason = self._redact(command.reason, wait_s)[: compose.MAX_REASON_CHARS]
+        return msgspec.structs.replace(command, reason=reason)
+
     def _require_in_force(self, trip_ids: Sequence[str]) -> dict[str, Mode]:
         in_force: dict[str, Mode] = {trip.command.id: trip.mode for trip in self._state.in_force}
         missing = [trip_id for trip_id in trip_ids if trip_id not in in_force]
@@ -213,3 +242,12 @@ class KillSwitch:
         metrics.trips_unsealed.set(len(self._book.unsealed))
         self._volatile = frozenset(self._book.unsealed.keys() - self._book.journaled)
         metrics.trips_volatile.set(len(self._volatile))
+
+
+def _without_reason(command: Command) -> Command:
+    return msgspec.structs.replace(command, reason=WITHHELD)
+
+
+def _as_it_is(text: str, wait_s: float) -> str:
+    del wait_s
+    return text

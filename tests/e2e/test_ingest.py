@@ -66,3 +66,14 @@ def test_a_file_that_is_not_there_is_told_before_anything_is_made(tmp_path: Path
     assert done.returncode == 2
     assert "nothing.ndjson cannot be read" in done.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_cannot_be_used_is_told_without_a_traceback(tmp_path: Path) -> None:
+    prepare(tmp_path)
+    auditfuse(*GENERATE, "events.ndjson", cwd=tmp_path)
+    (tmp_path / "auditfuse-data").mkdir()
+    (tmp_path / "auditfuse-data" / "topics").write_text("a file where a folder belongs")
+    done = auditfuse("ingest", "events.ndjson", cwd=tmp_path, check=False)
+    assert done.returncode == 2
+    assert "auditfuse-data/topics" in done.stderr
+    assert "Not a directory" in done.stderr

@@ -157,14 +157,18 @@ def _place(name: str, args: tuple[Any, ...], folder: Path) -> str | None:
     if isinstance(args[0], int):
         return place_of(os.readlink(f"/proc/self/fd/{args[0]}"), folder)  # noqa: PTH115
     if name not in ("link", "replace", "rename"):
-        return place_of(args[0], folder)
+        place = place_of(args[0], folder)
+        unlinked = name == "unlink" and place is not None and place.startswith("segment of")
+        return "segment that is not live" if unlinked else place
     place = place_of(args[1], folder)
-    return f"{_kind(args[0])} {place}" if place and place.startswith("entry") else place
+    return _entry(args[0], place) if place and place.startswith("entry") else place
 
 
-def _kind(path: Any) -> str:
-    entry = json.loads(Path(path).read_bytes())
-    return f"{entry['role']} claim" if entry["kind"] == "claim" else entry["kind"]
+def _entry(staged: Any, place: str) -> str:
+    """The kind of a log entry; of maintenance's, whose turn is hard to foretell, not whose it is."""
+    entry = json.loads(Path(staged).read_bytes())
+    kind = f"{entry['role']} claim" if entry["kind"] == "claim" else entry["kind"]
+    return f"{kind} entry" if kind in ("maintenance claim", "compact") else f"{kind} {place}"
 
 
 def _around_commits(wire: Tripwire) -> None:
