@@ -35,3 +35,7 @@ class Halt(AuditfuseError):
 
 class TopicError(AuditfuseError):
     """A topic cannot be read from or appended to."""
+
+
+class TopicReplaced(TopicError):
+    """The topic was deleted, and another one has its name now: what is read from here on is another's."""

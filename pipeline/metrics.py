@@ -34,7 +34,9 @@ dead_letters_published = _counter("dead_letters_published", "Dead letters sent t
 lag_messages = _gauge("lag_messages", "Messages in the topic that are not sealed yet.", "topic", "partition")
 buffered_bytes = _gauge("buffered_bytes", "Raw bytes read and not sealed yet, which backpressure bounds.")
 paused_partitions = _gauge("paused_partitions", "Partitions paused by backpressure.")
-halted_partitions = _gauge("halted_partitions", "Partitions that wait for a person (see auditfuse gap).")
+halted_partitions = _gauge(
+    "halted_partitions", "Partitions that wait for a person (see auditfuse gap).", "topic"
+)
 seal_failures = _counter("seal_failures", "Seals that failed and were tried again (a full disk, say).")
 seal_seconds = _seconds("seal", "Time to write and publish one segment.")
 append_to_seal_seconds = _seconds("append_to_seal", "From the broker's append to the sealed row.")

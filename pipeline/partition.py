@@ -39,6 +39,7 @@ class Partition:
         writer: PartitionWriter,
         source: str,
         *,
+        confirm: Callable[[], Awaitable[None]],
         prepare: Prepare,
         on_sealed: OnSealed,
         config: WorkerConfig,
@@ -47,6 +48,7 @@ class Partition:
     ) -> None:
         self.writer = writer
         self.source = source
+        self._confirm = confirm
         self._prepare = prepare
         self._on_sealed = on_sealed
         self._config = config
@@ -201,6 +203,7 @@ class Partition:
 
     async def _seal(self) -> None:
         """Publish the waiting rows. A store that cannot take them is tried until it can."""
+        await self._confirm()  # after they were read: else a topic made anew would be sealed as the old one
         started = time.monotonic()
         while True:
             try:

@@ -13,7 +13,7 @@ import structlog
 
 from pipeline import metrics
 from pipeline.audit.store import StoreConfig
-from pipeline.audit.writer import PartitionWriter
+from pipeline.audit.writer import PartitionWriter, way_out
 from pipeline.clock import NowMs
 from pipeline.errors import Fenced, StoreError
 from pipeline.partition import OnSealed, Partition, Prepare
@@ -142,6 +142,7 @@ class Worker:
             partition = Partition(
                 writer,
                 self._source,
+                confirm=self._consumer.confirm,
                 prepare=self._prepare,
                 on_sealed=self._on_sealed,
                 config=self._config,
@@ -153,6 +154,7 @@ class Worker:
             starts[number] = writer.end
             if writer.state.halted:
                 self._halted.add(number)
+        self._consumer.resume(numbers)  # whatever held them back before they were lost
         if self._halted:
             self._consumer.pause(sorted(self._halted))
             self._paused |= self._halted
@@ -193,12 +195,12 @@ class Worker:
 
     async def _housekeep(self) -> None:
         await self._raise_failures()
+        metrics.halted_partitions.labels(self._source).set(len(self._halted))
         owned = list(self._partitions)
         if not owned:
             return
         self._bounds = await self._consumer.bounds(owned)
         await self._commit(list(self._partitions.values()))
-        metrics.halted_partitions.set(len(self._halted))
         for number, partition in list(self._partitions.items()):
             bounds = self._bounds.get(number)
             if bounds is None:
@@ -257,6 +259,7 @@ class Worker:
     async def _settle_out_of_range(self, number: int, partition: Partition, bounds: Bounds) -> None:
         """The topic does not hold what comes next, and all that came before is sealed: begin at the
         topic's start if nothing was, else halt."""
+        await self._consumer.confirm()
         if partition.sealed_end == 0 and bounds.log_start <= bounds.high_watermark:
             self._out_of_range.discard(number)
             self._paused.discard(number)
@@ -266,15 +269,22 @@ class Worker:
         end = partition.sealed_end
         if end < bounds.log_start:
             reason = (
-                f"offsets {end} to {bounds.log_start - 1} were deleted from the topic before they were sealed"
+                f"offsets {end} to {bounds.log_start - 1} were deleted from the topic before they were "
+                f"sealed; it begins at {bounds.log_start} now"
             )
         else:
             reason = (
                 f"the store is sealed up to offset {end}, the topic ends at {bounds.high_watermark}: "
-                "it is not the topic that it was"
+                "it is not the topic that it was; give its source a new topic"
             )
         if await self._in_log(number, partition.writer.halt, reason, end):
-            log.error("partition halted", source=self._source, partition=number, reason=reason)
+            log.error(
+                "partition halted",
+                source=self._source,
+                partition=number,
+                reason=reason,
+                way_out=way_out(partition.writer.state),
+            )
             self._out_of_range.discard(number)
             self._halted.add(number)
 

@@ -28,6 +28,7 @@ def list_halted(config: Config = None, store: Store = None, as_json: Json = Fals
     """
     from pipeline.audit.gap import halted_partitions
     from pipeline.audit.store import Store as AuditStore
+    from pipeline.audit.writer import way_out
     from pipeline.config import load_config
 
     states = halted_partitions(AuditStore(load_config(config, store=store).store.path))
@@ -37,6 +38,7 @@ def list_halted(config: Config = None, store: Store = None, as_json: Json = Fals
         return
     for state in states:
         typer.echo(f"{state.topic_id}/{state.partition} stopped at offset {state.end}: {state.halted}")
+        typer.echo(f"  {way_out(state)}")
     if not states:
         typer.echo("No partition is halted.")
 
@@ -64,9 +66,12 @@ def accept(
     from pipeline.audit.gap import accept_gap, find_topic_id
     from pipeline.audit.store import Store as AuditStore
     from pipeline.clock import system_now_ms
+    from pipeline.commands.reason import fit_reason
     from pipeline.config import load_config
 
-    audit_store = AuditStore(load_config(config, store=store).store.path)
+    settings = load_config(config, store=store)
+    audit_store = AuditStore(settings.store.path)
+    reason = fit_reason(settings, reason)
     topic_id = find_topic_id(audit_store, topic, partition)
     who = by or getpass.getuser()
     accept_gap(audit_store, topic_id, partition, to=to, reason=reason, by=who, now_ms=system_now_ms)
@@ -94,9 +99,12 @@ def resume(
     from pipeline.audit.gap import resume as resume_partition
     from pipeline.audit.store import Store as AuditStore
     from pipeline.clock import system_now_ms
+    from pipeline.commands.reason import fit_reason
     from pipeline.config import load_config
 
-    audit_store = AuditStore(load_config(config, store=store).store.path)
+    settings = load_config(config, store=store)
+    audit_store = AuditStore(settings.store.path)
+    reason = fit_reason(settings, reason)
     topic_id = find_topic_id(audit_store, topic, partition)
     who = by or getpass.getuser()
     state = resume_partition(audit_store, topic_id, partition, reason=reason, by=who, now_ms=system_now_ms)

@@ -90,7 +90,8 @@ def ack(
     from pipeline.clock import system_now_ms
 
     name = by or getpass.getuser()
-    _report(_open(config, store).acknowledge(incident, name, reason, system_now_ms()), as_json)
+    kept = _fit(reason, config, store)
+    _report(_open(config, store).acknowledge(incident, name, kept, system_now_ms()), as_json)
 
 
 @app.command()
@@ -111,7 +112,8 @@ def resolve(
     from pipeline.clock import system_now_ms
 
     name = by or getpass.getuser()
-    _report(_open(config, store).resolve(incident, name, reason, system_now_ms()), as_json)
+    kept = _fit(reason, config, store)
+    _report(_open(config, store).resolve(incident, name, kept, system_now_ms()), as_json)
 
 
 def _open(config: Path | None, store: Path | None) -> "StateDatabase":
@@ -122,6 +124,13 @@ def _open(config: Path | None, store: Path | None) -> "StateDatabase":
     state = StateDatabase(loaded.state, loaded.respond)
     state.create_schema()
     return state
+
+
+def _fit(reason: str, config: Path | None, store: Path | None) -> str:
+    from pipeline.commands.reason import fit_reason
+    from pipeline.config import load_config
+
+    return fit_reason(load_config(config, store=store), reason)
 
 
 def _report(incident: "Incident", as_json: bool) -> None:

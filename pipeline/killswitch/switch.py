@@ -164,7 +164,9 @@ class KillSwitch:
                 raise CommandError(
                     "conflict", f"{by.strip()[:200]} made this request; another person must approve it"
                 )
-            command = compose.new_reset_approval(request=request, by=by, reason=fit_reason, at_ms=self._now_ms())
+            command = compose.new_reset_approval(
+                request=request, by=by, reason=fit_reason, at_ms=self._now_ms()
+            )
             self._book.add_waiting(command)
         self._sealer.wake()
         return command

@@ -80,6 +80,13 @@ KEY_RULES: tuple[KeyRule, ...] = (
         r"|contact|card_?holder|account_holder)_?name|surname)",
         r"[^\W\d_][^\d_@/<>{}]{0,80}",
     ),
+    _rule(
+        "PERSON",
+        # A key that names a role: only a value written like a name, since it may hold an id as well.
+        r"(?:contact|customer|client|passenger|patient|employee|recipient|beneficiary|guest|attendee|tenant"
+        r"|card_?holder|account_holder|payee|payer|signatory)s?",
+        r"[^\W\d_a-z][^\W\d_]*(?:[ '’.-]{1,2}[^\W\d_]+){1,4}",
+    ),
     _rule("DATE_OF_BIRTH", r"(?:dob|date_of_birth|birth_?date|birth_?day)", r".*\d.*"),
     _rule(
         "STREET_ADDRESS",

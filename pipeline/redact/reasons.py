@@ -1,4 +1,4 @@
-"""What people write into orders (the reason of a trip, a reset, an acknowledgement), redacted before it is kept.
+"""What people write into orders (why they trip, reset, acknowledge), redacted before it is kept.
 
 By patterns alone: a model of names would cost memory and seconds where a person waits to stop an agent.
 """

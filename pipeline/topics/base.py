@@ -73,6 +73,11 @@ class Consumer(Protocol):
 
     async def bounds(self, partitions: Sequence[int]) -> dict[int, Bounds]: ...
 
+    async def confirm(self) -> None:
+        """Make sure that what was polled before this call is of `topic_id`. Raises TopicReplaced where
+        another topic has its name now. A broker that cannot be asked contradicts nothing."""
+        ...
+
     async def commit(self, ends: Mapping[int, int]) -> None:
         """Tell the broker how far the store has sealed: for lag displays only, the store decides.
         The local topic deletes files that lie below, but never the newest."""

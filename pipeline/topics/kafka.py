@@ -12,15 +12,16 @@ from typing import Any
 import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition, errors
 
-from pipeline.errors import TopicError
+from pipeline.errors import TopicError, TopicReplaced
 from pipeline.topics.base import Bounds, Message, OffsetOutOfRange, OnAssigned, OnRevoked
 from pipeline.topics.kafka_config import KafkaConfig, unreachable
 from pipeline.topics.kafka_producer import KafkaProducer
-from pipeline.topics.kafka_topic_id import topic_id
+from pipeline.topics.kafka_topic_id import TopicIdentity
 
 __all__ = ["KafkaConfig", "KafkaConsumer", "KafkaProducer"]
 
 _LOG_APPEND_TIME = 1
+_CONFIRM_TIMEOUT_S = 2.0
 _log: Any = structlog.get_logger(__name__)
 
 
@@ -38,7 +39,10 @@ class KafkaConsumer:
         self._expected: dict[int, int] = {}
         self._paused: set[int] = set()
         self._progress_s: dict[int, float] = {}
-        self._identity_s = 0.0
+        self._identity = TopicIdentity(config, name)
+        self._confirming = asyncio.Lock()
+        self._confirmed_s = 0.0
+        self._asked_s = 0.0
         self._stalled: list[int] = []
         self._watching: asyncio.Task[None] | None = None
         self.restarts = 0
@@ -53,9 +57,12 @@ class KafkaConsumer:
         """Look up the topic and join the group; partitions are assigned later, while polling. Raises
         TopicError where no broker answers or the topic is not there."""
         self._on_assigned, self._on_revoked = on_assigned, on_revoked
-        self._topic_id = await topic_id(self._config, self._name, create=True)
-        self._identity_s = time.monotonic()
-        await self._join()
+        try:
+            self._topic_id = await self._identity.look_up(create=True)
+            await self._join()
+        except BaseException:
+            await self._identity.close()
+            raise
 
     async def poll(self, timeout_s: float, max_messages: int) -> dict[int, list[Message]]:
         """As `Consumer.poll`."""
@@ -96,6 +103,28 @@ class KafkaConsumer:
             raise unreachable(self._config, error) from None
         return {tp.partition: Bounds(starts[tp], ends[tp]) for tp in named}
 
+    async def confirm(self) -> None:
+        """As `Consumer.confirm`: a topic that was deleted and made anew under a running consumer is
+        another topic, and aiokafka fetches by name alone."""
+        asked_s = time.monotonic()
+        async with self._confirming:
+            if self._confirmed_s >= asked_s:
+                return  # a look-up that began later has answered for this caller too
+            began_s = time.monotonic()
+            try:
+                async with asyncio.timeout(_CONFIRM_TIMEOUT_S):
+                    now_id = await self._identity.look_up(timeout_s=0.0)
+            except (TopicError, TimeoutError) as error:
+                _log.warning(
+                    "kafka topic could not be looked up", topic=self._name, error=type(error).__name__
+                )
+                return
+            if now_id != self._topic_id:
+                raise TopicReplaced(
+                    f"topic {self._name} was deleted and made anew (it was {self._topic_id}, it is {now_id})"
+                )
+            self._confirmed_s = began_s
+
     async def commit(self, ends: Mapping[int, int]) -> None:
         """Show the group's lag. A failure is logged and no more: the store knows what is sealed."""
         offsets = {tp: ends[tp.partition] for tp in self._assigned(list(ends))}
@@ -112,8 +141,13 @@ class KafkaConsumer:
             self._watching.cancel()
             await asyncio.gather(self._watching, return_exceptions=True)
             self._watching = None
-        if self._consumer is None:
-            return
+        try:
+            if self._consumer is not None:
+                await self._leave()
+        finally:
+            await self._identity.close()
+
+    async def _leave(self) -> None:
         try:
             await self._revoke()
         finally:
@@ -230,25 +264,19 @@ class KafkaConsumer:
             for p, at_s in self._progress_s.items()
             if p not in self._paused and now_s - at_s > self._config.stall_timeout_s
         ]
-        if now_s - self._identity_s > self._config.identity_check_s:
-            self._identity_s = now_s
-            self._watching = asyncio.create_task(self._look_up_identity())
+        if now_s - max(self._confirmed_s, self._asked_s) > self._config.identity_check_s:
+            self._asked_s = now_s
+            self._watching = asyncio.create_task(self._confirm_idle())
         elif overdue:
             self._progress_s.update(dict.fromkeys(overdue, now_s))
             self._watching = asyncio.create_task(self._look_for_stalls(overdue))
 
-    async def _look_up_identity(self) -> None:
-        """A topic that was deleted and made anew under a running consumer is another topic."""
+    async def _confirm_idle(self) -> None:
+        """Where nothing comes, nobody else asks."""
         try:
-            now_id = await topic_id(self._config, self._name, create=False)
-        except TopicError as error:
-            _log.warning("kafka topic could not be looked up", topic=self._name, reason=str(error))
-            return
-        if now_id != self._topic_id:
-            self._failure = TopicError(
-                f"topic {self._name} was deleted and made anew (it was {self._topic_id}, it is {now_id}); "
-                "restart auditfuse to read the new one"
-            )
+            await self.confirm()
+        except TopicReplaced as error:
+            self._failure = error
 
     async def _look_for_stalls(self, partitions: Sequence[int]) -> None:
         """Nothing came for long: that is a stall only where there is something to read."""

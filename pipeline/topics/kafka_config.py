@@ -60,7 +60,8 @@ class KafkaConfig(BaseModel):
     stall_timeout_s: float = Field(default=60.0, gt=0)
     """A partition with messages to read and no progress for so long makes the consumer anew."""
     identity_check_s: float = Field(default=30.0, gt=0)
-    """How often it is looked up whether the topic is still the one it was."""
+    """How often it is looked up whether a topic that brings nothing is still the one it was. What it
+    brings is looked up before it is sealed."""
 
     @field_validator("bootstrap_servers")
     @classmethod

@@ -115,27 +115,41 @@ class _TopicIdRequest(Request[_MetadataRequestV12]):
         return request_struct_class([(_NO_ID, self._name, {})], self._create, False, {})
 
 
-async def topic_id(config: KafkaConfig, name: str, *, create: bool, timeout_s: float = 20.0) -> str:
-    """`<name>.<32 hex of the topic's UUID>`. With `create` the broker may make a missing topic, if its
-    settings say so. Raises TopicError where the broker cannot be reached or the topic is not there."""
-    client = AIOKafkaClient(**config.connection_options())
-    try:
-        await client.bootstrap()
-        return await _ask_until_known(client, name, create, time.monotonic() + timeout_s)
-    except errors.IncompatibleBrokerVersion:
-        servers = config.bootstrap_servers
-        raise TopicError(
-            f"the broker at {servers} names no topic ids; Kafka 3.1 or newer is needed"
-        ) from None
-    except NotImplementedError:  # aiokafka's word for a version that the broker does not speak
-        servers = config.bootstrap_servers
-        raise TopicError(
-            f"the broker at {servers} names no topic ids; Kafka 3.1 or newer is needed"
-        ) from None
-    except errors.KafkaError as error:
-        raise unreachable(config, error) from None
-    finally:
-        await client.close()
+class TopicIdentity:
+    """Asks for a topic's identity over a connection of its own, where no long fetch is in the way."""
+
+    def __init__(self, config: KafkaConfig, name: str) -> None:
+        self._config = config
+        self._name = name
+        self._client: AIOKafkaClient | None = None
+
+    async def look_up(self, *, create: bool = False, timeout_s: float = 20.0) -> str:
+        """`<name>.<32 hex of the topic's UUID>`. With `create` the broker may make a missing topic, if its
+        settings say so. Raises TopicError where the broker cannot be reached or the topic is not there."""
+        try:
+            if self._client is None:
+                self._client = AIOKafkaClient(**self._config.connection_options())
+                await self._client.bootstrap()
+            return await _ask_until_known(self._client, self._name, create, time.monotonic() + timeout_s)
+        except (errors.IncompatibleBrokerVersion, NotImplementedError):
+            # The latter is aiokafka's word for a version that the broker does not speak.
+            await self.close()
+            servers = self._config.bootstrap_servers
+            raise TopicError(
+                f"the broker at {servers} names no topic ids; Kafka 3.1 or newer is needed"
+            ) from None
+        except errors.KafkaError as error:
+            await self.close()
+            raise unreachable(self._config, error) from None
+        except asyncio.CancelledError:
+            await self.close()
+            raise
+
+    async def close(self) -> None:
+        """Close the connection; the next look-up opens another."""
+        client, self._client = self._client, None
+        if client is not None:
+            await client.close()
 
 
 async def _ask_until_known(client: AIOKafkaClient, name: str, create: bool, deadline: float) -> str:

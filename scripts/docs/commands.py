@@ -73,7 +73,9 @@ def _render(verb: Verb) -> str:
     usage = " ".join([verb.name, *_usage(verb.command)])
     rows = "".join(_row(verb, parameter) for parameter in verb.command.params)
     table = f"\n| | type | default | |\n|---|---|---|---|\n{rows}" if rows else ""
-    return f"\n## {verb.name}\n```text\n{usage}\n```\n{text}\n{table}\n```sh\n" + "\n".join(examples) + "\n```\n"
+    return (
+        f"\n## {verb.name}\n```text\n{usage}\n```\n{text}\n{table}\n```sh\n" + "\n".join(examples) + "\n```\n"
+    )
 
 
 def _usage(command: Any) -> Iterator[str]:

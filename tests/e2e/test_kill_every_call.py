@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from support.broker import TestBroker
 from support.crash import Kill, Launcher, launching, traced
-from support.crash_checks import StoredRow, assert_sound, finding_ids, incidents, pages_of
+from support.crash_checks import StoredRow, assert_sound, finding_ids, incidents, pages_of, sealed_ends
 from support.produce import create_topic, produce, unique
 from support.running import free_port, wait_until, write_config
 from support.webhook import Webhook, running_webhook
@@ -26,6 +26,8 @@ REFUSALS = 22
 """More than the floor of 20 a minute: one incident an agent."""
 PARTITIONS = 2
 HIT_TIMEOUT_S = 20.0
+PAST_S = 3.0
+"""What a first run comes to, it comes to within this time."""
 QUIET_INTERVAL_S = 0.1
 
 FIRST_RUN = [
@@ -142,7 +144,12 @@ class Stage:
         write_config(
             folder,
             data_dir=".",
-            store={"seal_interval_ms": 30, "compact_interval_s": 0.2, "compact_fan_in_files": 2, "superseded_grace_s": 0},
+            store={
+                "seal_interval_ms": 30,
+                "compact_interval_s": 0.2,
+                "compact_fan_in_files": 2,
+                "superseded_grace_s": 0,
+            },
             worker={"processes": 0, "idle_interval_ms": 200, "retry_interval_s": 0.1},
             redaction={"names": "off"},
             topics={"partitions": 1},
@@ -179,9 +186,10 @@ class Stage:
     def log(self) -> str:
         return (self.folder / "run.log").read_text()[-4_000:]
 
-    def holds(self, topic: str) -> bool:
-        """Whether the store holds all that was accepted, and all of the Kafka topic."""
-        return False
+    def holds(self, topic: str, messages: int) -> bool:
+        """Whether the store holds all that was accepted, and all messages of the Kafka topic."""
+        ends = sealed_ends(self.store)
+        return ends.get("http", 0) >= len(self.accepted) and ends.get(topic, 0) == messages
 
     def send(self) -> bool:
         """Send what is unsent, as an exporter does; False where it was not accepted."""
@@ -234,17 +242,22 @@ class Rounds:
 
     def __init__(self, kafka: TestBroker, topic: str, launcher: Launcher, trace: Path) -> None:
         self._kafka = kafka
-        self._topic = topic
+        self.topic = topic
         self._launcher = launcher
         self._trace = trace
         self._numbers = itertools.count()
         self.agents: list[str] = []
+        self.messages = 0
 
-    def kill(self, stage: Stage, kill: Kill, *, at_stop: bool = False) -> bool:
+    def kill(
+        self, stage: Stage, kill: Kill, *, at_stop: bool = False, timeout_s: float = HIT_TIMEOUT_S
+    ) -> bool:
         """Run until it has killed itself there; False where it did not come to that."""
+        began = time.monotonic()
         self.plan(stage)
+        print("PLAN", kill, round(time.monotonic() - began, 2), flush=True)
         self._launcher.start(stage.folder, kill, self._trace)
-        deadline = time.monotonic() + HIT_TIMEOUT_S
+        deadline = time.monotonic() + timeout_s
         quiet_at, asked = time.monotonic(), False
         while not self._launcher.has_ended():
             is_sent = stage.send()
@@ -254,10 +267,11 @@ class Rounds:
             if is_sent and time.monotonic() > quiet_at and not asked:
                 quiet_at = time.monotonic() + QUIET_INTERVAL_S
                 stage.unsent.append(body([event("quiet", next(self._numbers))]))
-            if time.monotonic() > deadline or (kill[:2] in FIRST_RUN and is_sent and stage.is_ready()):
+            if time.monotonic() > deadline:
                 self._launcher.end(signal.SIGKILL)
                 return False
             time.sleep(0.005)
+        print("KILLED", kill, round(time.monotonic() - began, 2), flush=True)
         assert self._launcher.status == -signal.SIGKILL, f"{kill}: {self._launcher.status}\n{stage.log()}"
         return True
 
@@ -266,7 +280,8 @@ class Rounds:
         number = next(self._numbers)
         stage.unsent.append(body(refusals(f"http-{number}")))
         messages = [body([one]) for one in refusals(f"kafka-{number}")]
-        asyncio.run(produce(self._kafka.bootstrap, self._topic, [*messages, b"not an event"], PARTITIONS))
+        asyncio.run(produce(self._kafka.bootstrap, self.topic, [*messages, b"not an event"], PARTITIONS))
+        self.messages += len(messages) + 1
         self.agents += [f"http-{number}", f"kafka-{number}"]
 
 
@@ -291,14 +306,14 @@ def test_killed_in_its_first_run(
     rounds = Rounds(kafka, topic, launcher, trace)
     stages = [Stage(tmp_path / "0", kafka, topic, webhook)]
     for one in FIRST_RUN:
-        if not rounds.kill(stages[-1], Kill(*one)):  # this folder is past it
+        if not rounds.kill(stages[-1], Kill(*one), timeout_s=PAST_S):  # this folder is past it
             stages.append(Stage(tmp_path / str(len(stages)), kafka, topic, webhook))
             assert rounds.kill(stages[-1], Kill(*one)), f"never came to {one}"
     assert_known(trace)
     for stage in stages:
         launcher.start(stage.folder)
         wait_until(stage.send, 20, "everything is sent")
-        wait_until(lambda stage=stage: stage.holds(topic), 20, "everything is sealed")
+        wait_until(lambda stage=stage: stage.holds(topic, rounds.messages), 20, "everything is sealed")
         assert launcher.end(signal.SIGTERM) == 0, stage.log()
         assert_sound(stage.store)
 
@@ -321,7 +336,9 @@ def test_killed_at_every_call(
     launcher.start(stage.folder, trace=trace)
     wait_until(stage.send, 20, "everything is sent")
     database = stage.folder / "state.db"
-    wait_until(lambda: set(incidents(database).values()) >= refused(rounds), 60, "every agent has an incident")
+    wait_until(
+        lambda: set(incidents(database).values()) >= refused(rounds), 60, "every agent has an incident"
+    )
     wait_until(lambda: all(pages_of(webhook, database).values()), 60, "every incident is paged")
     assert launcher.end(signal.SIGTERM) == 0, stage.log()
     assert_known(trace)
@@ -334,7 +351,8 @@ def test_killed_at_every_call(
     )
     found = finding_ids(stage.store)
     assert len(found) == len(set(found)) >= len(pages)
-    assert_same(rows, uninterrupted(stage, launcher, topic, kafka, webhook, tmp_path / "clean"), topic)
+    clean = Stage(tmp_path / "clean", kafka, topic, webhook, detect=False)
+    assert_same(rows, uninterrupted(clean, stage, rounds, launcher), topic)
 
 
 def assert_known(trace: Path) -> None:
@@ -347,17 +365,14 @@ def refused(rounds: Rounds) -> set[str]:
     return {f"{agent}/auth_failure" for agent in rounds.agents}
 
 
-def uninterrupted(
-    stage: Stage, launcher: Launcher, topic: str, kafka: TestBroker, webhook: Webhook, folder: Path
-) -> list[StoredRow]:
+def uninterrupted(clean: Stage, stage: Stage, rounds: Rounds, launcher: Launcher) -> list[StoredRow]:
     """The rows of a run of the same messages, with the same keys, that nobody kills."""
-    clean = Stage(folder, kafka, topic, webhook, detect=False)
-    shutil.copytree(stage.folder / "keys", folder / "keys")
+    shutil.copytree(stage.folder / "keys", clean.folder / "keys")
     clean.unsent = list(stage.accepted)
-    launcher.start(folder)
+    launcher.start(clean.folder)
     wait_until(clean.send, 60, "everything is sent")
-    wait_until(lambda: clean.holds(topic), 60, "everything is sealed")
-    assert launcher.end(signal.SIGTERM) == 0
+    wait_until(lambda: clean.holds(rounds.topic, rounds.messages), 60, "everything is sealed")
+    assert launcher.end(signal.SIGTERM) == 0, clean.log()
     return assert_sound(clean.store)
 
 

@@ -17,6 +17,12 @@ TOOLS = {
     "read": ["get_*", "search_*", "list_*"],
     "none": ["calculate", "think"],
 }
+PAYLOAD = {
+    "gen_ai.input.messages",
+    "gen_ai.output.messages",
+    "gen_ai.tool.call.arguments",
+    "gen_ai.tool.call.result",
+}
 BURST = 200
 BURST_S = 40
 
@@ -43,8 +49,8 @@ def test_write_bursts_are_found_by_tool_patterns_alone(stripped: list[Any], tmp_
     assert [row["agent_id"] for row in found] == ["tau-airline/gpt-4o"]
     kinds = query(
         tmp_path,
-        "select action_kind, count(*) as n, count(*) filter (list_contains(flags, 'action_kind_inferred')) as "
-        "guessed from events where action is not null and operation = 'execute_tool' group by all",
+        "select action_kind, count(*) as n, "
+        "count(*) filter (list_contains(flags, 'action_kind_inferred')) as guessed from events where action is not null and operation = 'execute_tool' group by all",
     )
     assert {row["action_kind"]: int(row["n"]) for row in kinds}["write"] == 242 + BURST
     assert {row["guessed"] for row in kinds} == {"0"}
@@ -52,9 +58,17 @@ def test_write_bursts_are_found_by_tool_patterns_alone(stripped: list[Any], tmp_
 
 
 def test_without_a_burst_there_is_none(stripped: list[Any], tmp_path: Path) -> None:
-    ingest(tmp_path, stripped)
+    ingest(tmp_path, [without_payload(message) for message in stripped])
     assert query(tmp_path, "select count(*) as n from events") == [{"n": str(EVENTS)}]
-    assert query(tmp_path, "select id from findings where detector = 'write_burst'") == []
+    assert query(tmp_path, "select finding_id from findings where detector = 'write_burst'") == []
+
+
+def without_payload(message: dict[str, Any]) -> dict[str, Any]:
+    """The same steps without what was said in them, which takes most of the time and bursts do not need."""
+    light = copy.deepcopy(message)
+    for span in (span for spans in light["resourceSpans"] for span in spans_of(spans)):
+        span["attributes"] = [one for one in span["attributes"] if one["key"] not in PAYLOAD]
+    return light
 
 
 def ingest(folder: Path, messages: list[Any]) -> None:

@@ -224,7 +224,7 @@ _numbers = itertools.count()
 
 
 def flush(on_call: OnCall) -> None:
-    """Wait until a page about events produced now has come: what was before has been told or never will be."""
+    """Wait for a page about events produced now: what came before has been told, or never will be."""
     agent = f"flush-agent-{next(_numbers)}"
     on_call.produce(on_call.bound, refusals(30, agent))
     on_call.page(agent)

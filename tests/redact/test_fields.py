@@ -120,3 +120,22 @@ def test_the_payload_fields_of_the_event_are_emptied() -> None:
     result = one(redactor(), input="hello", output=[1], attributes={"a": 1})
     assert (result.event.input, result.event.output, result.event.attributes) == (None, None, {})
     assert json.loads(result.payload) == {"input": "hello", "output": [1], "attributes": {"a": 1}}
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "redacted"),
+    [
+        ("contact", "Ines Hughes", True),
+        ("customer", "Zoë O'Connor", True),
+        ("passengers", "Jean-Luc d'Arc", True),
+        ("customer", "acme-42", False),
+        ("customer", "ACTIVE", False),
+        ("contact", "sales", False),
+    ],
+)
+def test_a_key_that_names_a_role_helps_where_the_value_is_written_like_a_name(
+    key: str, value: str, redacted: bool
+) -> None:
+    clean = one(redactor(names=False), output={key: value})
+    stored = json.loads(clean.payload)["output"][key]
+    assert bool(TOKEN.fullmatch(stored)) is redacted, stored

@@ -43,11 +43,19 @@ def stored_rows(root: Path) -> list[StoredRow]:
             with store.open_segment(topic_id, partition, name) as source:
                 table = open_parquet(source).read(columns=["offset", "item", "kind", "meta", "payload"])
             topic = topic_id.rpartition(".")[0]
-            rows += [
-                StoredRow(topic, partition, r["offset"], r["item"], r["kind"], json.loads(r["meta"]), r["payload"])
-                for r in table.to_pylist()
-            ]
+            for row in table.to_pylist():
+                identity = (topic, partition, row["offset"], row["item"])
+                rows.append(StoredRow(*identity, row["kind"], json.loads(row["meta"]), row["payload"]))
     return rows
+
+
+def sealed_ends(root: Path) -> dict[str, int]:
+    """For each input topic: the sum of its partitions' sealed ends, which counts its messages."""
+    store = Store(root)
+    ends: Counter[str] = Counter()
+    for topic_id, partition in store.partitions():
+        ends[topic_id.rpartition(".")[0]] += PartitionLog.open(store, topic_id, partition).state.end
+    return ends
 
 
 def assert_sound(root: Path) -> list[StoredRow]:

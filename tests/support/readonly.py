@@ -1,4 +1,4 @@
-"""A store that really cannot be written, for root too: permission bits bind whoever lacks CAP_DAC_OVERRIDE."""
+"""A store that really cannot be written, by root either: without CAP_DAC_OVERRIDE permission bits bind it."""
 
 import ctypes
 import os
@@ -22,4 +22,4 @@ def obey_permissions() -> None:
 def set_writable(root: Path, *, writable: bool) -> None:
     """Every directory under `root`: 0755 or 0555."""
     for directory, _, _ in os.walk(root):
-        os.chmod(directory, 0o755 if writable else 0o555)
+        Path(directory).chmod(0o755 if writable else 0o555)

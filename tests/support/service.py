@@ -1,4 +1,4 @@
-"""What the end-to-end tests of `auditfuse run` share: quick configurations, events, questions to the store."""
+"""What the end-to-end tests of `auditfuse run` share: configurations, events, questions to the store."""
 
 import contextlib
 import csv

@@ -1,0 +1,1 @@
+"""Measurements: `make bench-NAME` for speed, `make eval-NAME` for quality."""
