@@ -108,7 +108,8 @@ def _write_plain(path: Path, rows: Sequence[Row]) -> None:
         rows=len(rows),
         merkle_root="",
     )
-    durable.write_file(path, write_parquet(table, footer))
+    durable.write_synced(path, write_parquet(table, footer), 0o440)
+    durable.sync_directory(path.parent)
 
 
 def _seal_all(root: Path, rows: Sequence[Row], segment_rows: int) -> None:

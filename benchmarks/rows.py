@@ -34,12 +34,7 @@ def generated_rows(count: int) -> list[Row]:
     """Rows of partition 0 at offsets 0, 1, …; their payloads are as generated: nobody's data."""
     encode = msgspec.json.Encoder().encode
     messages = [
-        Message(
-            offset=offset,
-            value=encode(event),
-            time_ms=event.end_time_unix_nano // 1_000_000,
-            time_kind="append",
-        )
+        Message(0, offset, event.end_time_unix_nano // 1_000_000, "append", None, encode(event))
         for offset, event in enumerate(generated_events(count))
     ]
     batch = Batch(topic_id=TOPIC_ID, partition=0, source="bench", messages=messages, ingest_time_ms=0)

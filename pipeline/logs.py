@@ -18,7 +18,7 @@ class LogConfig(BaseModel):
     """The least severe level that is written."""
 
 
-LIBRARIES = ("aiokafka", "apprise", "uvicorn", "presidio-analyzer", "presidio-anonymizer", "openfeature")
+LIBRARIES = ("aiokafka", "apprise", "uvicorn", "presidio-analyzer", "openfeature")
 
 
 def configure_logs(config: LogConfig) -> None:

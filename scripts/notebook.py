@@ -22,10 +22,11 @@ def execute(notebook: dict[str, Any]) -> list[Cell]:
     count = 0
     cells: list[Cell] = []
     for cell in notebook["cells"]:
+        now: Cell = {}
         if cell["cell_type"] == "code":
             count += 1
-            cell = {**cell, "execution_count": count, "outputs": _run("".join(cell["source"]), names, count)}
-        cells.append(cell)
+            now = {"execution_count": count, "outputs": _run("".join(cell["source"]), names, count)}
+        cells.append(cell | now)
     return cells
 
 

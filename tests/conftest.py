@@ -8,14 +8,15 @@ import pytest
 from _pytest._io import TerminalWriter
 from support import broker
 
-_LEFT_OUT = pytest.StashKey[list[str]]()
+NEEDS_APACHE = "needs Apache Kafka"
+
+_left_out: list[str] = []
 _WRITER = pytest.StashKey[TerminalWriter]()
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "kafka_apache: needs what only Apache Kafka has")
-    config.stash[_LEFT_OUT] = []
     config.stash[_WRITER] = config.get_terminal_writer()
     config.stash[_WRITER].line(f"Kafka broker of the tests: {broker.choose().text}")
 
@@ -23,8 +24,8 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.hookimpl(trylast=True)
 def pytest_unconfigure(config: pytest.Config) -> None:
     line = f"Kafka broker of the tests: {broker.choose().text}"
-    if left_out := config.stash[_LEFT_OUT]:
-        line += f"; left out: {', '.join(left_out)}"
+    if _left_out:
+        line += f"; left out: {', '.join(_left_out)}"
     config.stash[_WRITER].line(line)
 
 
@@ -41,8 +42,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             continue
         if os.environ.get("CI") == "true":
             raise pytest.UsageError("under CI=true only Apache Kafka will do: give Docker, or Java and Maven")
-        item.add_marker(pytest.mark.skip(reason=f"needs Apache Kafka; here is {choice.text}"))
-        config.stash[_LEFT_OUT].append(item.name)
+        item.add_marker(pytest.mark.skip(reason=f"{NEEDS_APACHE}; here is {choice.text}"))
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Also sees what ran in the worker processes of a parallel run."""
+    if report.skipped and isinstance(report.longrepr, tuple) and NEEDS_APACHE in report.longrepr[2]:
+        _left_out.append(report.nodeid.partition("::")[2])
 
 
 @pytest.fixture(scope="session")

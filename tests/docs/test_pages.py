@@ -36,14 +36,6 @@ def test_the_example_configuration_holds(tmp_path: Path):
     assert done.stdout.startswith("The configuration holds.")
 
 
-def test_the_example_configuration_says_which_page_target_is_not_set(tmp_path: Path):
-    done = auditfuse(
-        "config", "check", "--config", str(EXAMPLE), cwd=tmp_path, check=False, env=environment({})
-    )
-    assert done.returncode == 2
-    assert "PAGE_ONCALL" in done.stderr
-
-
 @pytest.mark.parametrize("fence", TOML, ids=lambda fence: fence.page)
 def test_every_toml_block_is_configuration_that_loads(fence, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     from pipeline.config import load_config

@@ -20,7 +20,8 @@ def run(tmp_path, monkeypatch):
     monkeypatch.setattr("pipeline.logs.configure_logs", lambda config: None)
 
     def configure(port):
-        text = f'[killswitch]\njournal = "{tmp_path / "journal"}"\nport = {port}\n'
+        text = f'data_dir = "{tmp_path}"\n[killswitch]\njournal = "{tmp_path / "journal"}"\nport = {port}\n'
+        text += "[redaction]\nenabled = false\n"  # reasons have tests of their own; patterns take seconds
         (tmp_path / "auditfuse.toml").write_text(text)
 
     def invoke(*arguments):
