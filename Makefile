@@ -9,6 +9,10 @@ PIP := $(BIN)/pip install --quiet --disable-pip-version-check --require-hashes
 
 help:  ## List the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+	@echo; echo "Measurements: a Markdown table, and the figures as build/NAME.json"
+	@for file in benchmarks/bench_*.py benchmarks/eval_*.py; do \
+		name=$$(basename $$file .py | tr _ -); \
+		sed -nE "1s/^\"\"\"(.*)\"\"\"$$/$$name\t\1/p" $$file; done | expand -t 16
 
 $(VENV)/.base:
 	@command -v $(PYTHON) >/dev/null || { echo "Python 3.11 or newer is needed: set PYTHON=/path/to/python3" >&2; exit 2; }
@@ -53,6 +57,9 @@ kafka: setup-dev  ## A real Apache Kafka on loopback (Docker, else Java 17 and M
 
 docs: setup-dev  ## Write the generated documentation: command line, configuration, schemas, topics
 	@$(BIN)/python scripts/docs
+
+bench-% eval-%: setup-dev
+	@$(BIN)/python -m benchmarks.$(subst -,_,$@)
 
 lock:  ## Make the lock files anew from pyproject.toml (needs uv)
 	uv pip compile --quiet --python-version 3.11 --generate-hashes --no-annotate --no-header --extra build pyproject.toml -o requirements.lock

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 import duckdb
-import pyarrow as pa
 
 from benchmarks.report import ROOT, Cost, Report, compare, median, parse_arguments, ratio, show, timed
 from benchmarks.rows import TOPIC_ID, generated_rows
 from pipeline import durable
+from pipeline.audit.arrow import pa
 from pipeline.audit.columns import CHAIN_FIELDS, EVENT_COLUMNS, segment_schema, typed_arrays
 from pipeline.audit.segment import Footer, write_parquet
 from pipeline.audit.store import Store
@@ -49,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         appended = _append(Path(folder), rows[:segment_rows], arguments.rounds)
         store = Path(folder) / "store"
         _seal_all(store, rows, segment_rows)
-        verified = _verify(store, arguments.rounds, min(2, segments))
+        verified = _verify(store, arguments.rounds, 1 if arguments.quick else 2)
     _append_table(report, appended, rows[:segment_rows])
     _verify_table(report, verified)
     report.figures |= {
@@ -84,15 +84,12 @@ def _append(folder: Path, rows: Sequence[Row], rounds: int) -> dict[str, list[Co
 
 
 def _claim(root: Path) -> PartitionWriter:
-    return PartitionWriter.claim(
-        Store(root), TOPIC_ID, 0, writer_id=new_writer_id(), now_ms=system_now_ms
-    )
+    return PartitionWriter.claim(Store(root), TOPIC_ID, 0, writer_id=new_writer_id(), now_ms=system_now_ms)
 
 
 def _write_plain(path: Path, rows: Sequence[Row]) -> None:
     """The same columns without the chain's, by the same writer with the same settings, synced to disk."""
-    values = ([getattr(row, field.name) for row in rows] for field in PLAIN_FIELDS)
-    arrays = [pa.array(list(column), field.type) for column, field in zip(values, PLAIN_FIELDS, strict=True)]
+    arrays = [pa.array([getattr(row, field.name) for row in rows], field.type) for field in PLAIN_FIELDS]
     names = [field.name for field in PLAIN_FIELDS] + [column.name for column in EVENT_COLUMNS]
     table = pa.Table.from_arrays([*arrays, *typed_arrays(TOPIC_ID, rows)], names=names)
     assert set(names) < set(segment_schema(TOPIC_ID).names)
@@ -156,7 +153,7 @@ def _append_table(report: Report, costs: dict[str, list[Cost]], rows: Sequence[R
         "plain": "the same Parquet without the chain's columns, synced",
         "floor": "SHA-256 of the same bytes, nothing written",
     }
-    table = []
+    table: list[list[str]] = []
     for name, label in labels.items():
         cost = median(costs[name])
         of_plain = ratio(costs[name], costs["plain"])
@@ -165,8 +162,9 @@ def _append_table(report: Report, costs: dict[str, list[Cost]], rows: Sequence[R
     size = sum(len(row.meta) + len(row.payload) for row in rows) / len(rows)
     floor = ratio(costs["chained"], costs["floor"])
     report.note(
-        f"{len(rows):,} generated rows a segment, {size:,.0f} bytes of record each. Sealing takes {show(floor)} times "
-        "the CPU of the SHA-256 floor; building and compressing the columns bounds it, not hashing."
+        f"{len(rows):,} generated rows a segment, {size:,.0f} bytes of record each. Sealing takes "
+        f"{show(floor)} times the CPU of the SHA-256 floor; building and compressing the columns bounds "
+        "it, not hashing."
     )
 
 
@@ -184,8 +182,8 @@ def _verify_table(report: Report, verified: Verification) -> None:
         ],
     )
     report.note(
-        f"{verified.rows:,} rows, {verified.megabytes:,.0f} MB of segments, in the page cache. The two processes' time "
-        "includes starting them."
+        f"{verified.rows:,} rows, {verified.megabytes:,.0f} MB of segments, in the page cache. The two "
+        "processes' time includes starting them."
     )
 
 

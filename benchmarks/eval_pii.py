@@ -51,17 +51,22 @@ class Score(NamedTuple):
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Measure, print, write build/eval-pii.json."""
-    arguments = parse_arguments(__doc__, argv)
+    arguments = parse_arguments(__doc__, argv, rounds=1)
     report = Report("eval-pii", arguments)
     sentences = read_sentences(20 if arguments.quick else None)
     redactor = fresh()
     entities = set(RedactionConfig().entities)
     found = [stock.analyze(sentence.text) for sentence in sentences]
     scores = {
-        "auditfuse": score(sentences, [_removed(s.text, redactor.redact_text(s.text).text) for s in sentences]),
+        "auditfuse": score(
+            sentences, [_removed(s.text, redactor.redact_text(s.text).text) for s in sentences]
+        ),
         "stock, all its types": score(
             sentences,
-            [mask(len(s.text), [(r.start, r.end) for r in rs]) for s, rs in zip(sentences, found, strict=True)],
+            [
+                mask(len(s.text), [(r.start, r.end) for r in rs])
+                for s, rs in zip(sentences, found, strict=True)
+            ],
         ),
         "stock, the types we ask for": score(
             sentences,
@@ -183,10 +188,10 @@ def _tables(report: Report, sentences: Sequence[Sentence], scores: dict[str, Sco
     rows = [[kind, str(values[kind]), *cells] for kind, cells in zip(kinds, columns, strict=True)]
     report.table(["recall of", "values", *scores], rows)
     report.note(
-        f"{len(sentences):,} sentences of presidio-research's synth_dataset_v2. Stock: AnalyzerEngine with spaCy's "
-        f"small model, score at least {stock.THRESHOLD}. A letter or digit counts as redacted whatever the type; in "
-        f"brackets the share of values redacted by at least half. {', '.join(sorted(NEUTRAL))} count neither for "
-        "nor against."
+        f"{len(sentences):,} sentences of presidio-research's synth_dataset_v2. Stock: AnalyzerEngine with "
+        f"spaCy's small model, score at least {stock.THRESHOLD}. A letter or digit counts as redacted "
+        "whatever the type; in brackets the share of values redacted by at least half. "
+        f"{', '.join(sorted(NEUTRAL))} count neither for nor against."
     )
 
 

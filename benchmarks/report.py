@@ -6,10 +6,12 @@ every ratio is one of CPU seconds, taken within a round and then the median of t
 
 import argparse
 import json
+import math
 import os
 import platform
 import statistics
 import sys
+import textwrap
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -17,6 +19,7 @@ from typing import Any, NamedTuple
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared" / "data"
+LINE_CHARS = 120
 
 
 class Arguments(NamedTuple):
@@ -54,16 +57,22 @@ class Report:
         self._lines += ["| " + " | ".join(row) + " |" for row in rows]
 
     def note(self, text: str) -> None:
-        """A line of prose."""
-        self._lines += ["", text]
+        """A paragraph."""
+        self._lines += ["", *textwrap.wrap(text, LINE_CHARS, break_on_hyphens=False)]
 
     def finish(self) -> None:
         """Print everything and write the figures."""
         arguments = self._arguments
         quick = " --quick: these figures mean nothing." if arguments.quick else ""
-        print(f"### make {self._name}\n\n{machine()}.{quick}")
+        rounds = f"; medians of {arguments.rounds} rounds" if arguments.rounds > 1 else ""
+        print(f"### make {self._name}\n\n{machine()}{rounds}.{quick}")
         print("\n".join(self._lines), flush=True)
-        about = {"name": self._name, "machine": machine(), "quick": arguments.quick}
+        about = {
+            "name": self._name,
+            "machine": machine(),
+            "rounds": arguments.rounds,
+            "quick": arguments.quick,
+        }
         arguments.out.mkdir(parents=True, exist_ok=True)
         path = arguments.out / f"{self._name}.json"
         path.write_text(json.dumps(about | self.figures, indent=2) + "\n")
@@ -124,9 +133,9 @@ def ratio(costs: Sequence[Cost], of: Sequence[Cost]) -> float:
 
 
 def percentile(values: Sequence[float], share: float) -> float:
-    """The value below which `share` of the values lie."""
+    """The value that `share` of the values do not exceed."""
     ordered = sorted(values)
-    return ordered[min(len(ordered) - 1, int(len(ordered) * share))]
+    return ordered[max(0, math.ceil(len(ordered) * share) - 1)]
 
 
 def shared(name: str) -> Path:

@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,7 +16,7 @@ PROGRAM = Path(sys.executable).with_name("auditfuse")
 READY_TIMEOUT_S = 60
 FLAG = "/ofrep/v1/evaluate/flags/agent.enabled"
 CONFIG = """\
-redaction = {{ names = "off" }}
+redaction = {{ enabled = false }}
 worker = {{ processes = 0 }}
 killswitch = {{ port = {port} }}
 http = {{ port = 0, default_sources = ["events"] }}
@@ -83,7 +83,7 @@ def evaluation(agent: str) -> bytes:
 
 
 @contextmanager
-def running(folder: Path) -> Iterator[Server]:
+def running(folder: Path) -> Generator[Server]:
     """Start `auditfuse run` on local topics, wait until it is ready, stop it at the end."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

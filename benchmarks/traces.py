@@ -47,7 +47,9 @@ def read_trace(name: str, messages: int | None = None) -> Trace:
     held = total = 0
     with gzip.open(shared(path)) as file:
         for offset, line in enumerate(islice(file, messages)):
-            if chunks[-1] and (held + len(line) > limits.chunk_bytes or len(chunks[-1]) >= limits.chunk_messages):
+            if chunks[-1] and (
+                held + len(line) > limits.chunk_bytes or len(chunks[-1]) >= limits.chunk_messages
+            ):
                 chunks.append([])
                 held = 0
             chunks[-1].append(_events(line, offset, source))

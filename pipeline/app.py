@@ -29,6 +29,7 @@ from pipeline.killswitch.switch import KillSwitch
 from pipeline.pool import PreparePool
 from pipeline.prepare import Preparation
 from pipeline.publish import STOP_TIMEOUT_S, Publisher
+from pipeline.redact.alias import AliasMatcher
 from pipeline.redact.reasons import ReasonRedactor
 from pipeline.respond.outbox import Deliverer
 from pipeline.respond.pager import ApprisePager
@@ -239,6 +240,7 @@ class App:
             append=control.append,
             read_sealed=control.read_sealed,
             redact=self.reasons,
+            stands_for=AliasMatcher(self.config.redaction, self.keys).stands_for,
             now_ms=self._now_ms,
         )
 

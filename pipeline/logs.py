@@ -2,9 +2,12 @@
 
 import logging
 import sys
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict
+
+if TYPE_CHECKING:
+    from structlog.typing import EventDict
 
 
 class LogConfig(BaseModel):
@@ -40,8 +43,27 @@ def configure_logs(config: LogConfig) -> None:
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
     )
-    logging.basicConfig(
-        level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s"
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[
+                structlog.stdlib.add_log_level,
+                structlog.stdlib.add_logger_name,
+                structlog.processors.TimeStamper(fmt="iso", utc=True),
+                _drop_traceback,
+            ],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+        )
     )
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
     for name in LIBRARIES:
         logging.getLogger(name).setLevel(logging.ERROR)
+
+
+def _drop_traceback(logger: object, method: str, event: "EventDict") -> "EventDict":
+    """An exception's text may hold content: its type says enough."""
+    del logger, method
+    caught = event.pop("exc_info", None)
+    if isinstance(caught, tuple) and isinstance(caught[1], BaseException):
+        event["error"] = type(caught[1]).__name__
+    return event

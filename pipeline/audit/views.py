@@ -220,7 +220,7 @@ WHERE kind = 'incident' AND meta IS NOT NULL
 GROUP BY incident_id
 """
 _KILLSWITCH = """
-SELECT "offset", id, epoch_ms(at_ms) AS "at", command, agent_id, environment,
+SELECT "offset", id, epoch_ms(at_ms) AS ordered_at, command, agent_id, environment,
     meta->>'$.selector.version' AS agent_version,
     meta->>'$.selector.tool' AS tool,
     meta->>'$.mode' AS mode,

@@ -39,10 +39,8 @@ def generate(
 
       auditfuse generate --fault write_burst:agent-001@300+60x20 --truth truth.ndjson events.ndjson
     """
-    import msgspec
-
     from pipeline.generate.faults import parse_fault
-    from pipeline.generate.stream import StreamConfig, fleet
+    from pipeline.generate.stream import StreamConfig, fleet, native_json
     from pipeline.generate.stream import generate as generate_events
 
     length_s = minutes * 60
@@ -66,7 +64,6 @@ def generate(
             for f in config.faults
         ]
         truth.write_text("".join(f"{line}\n" for line in lines))
-    encode = msgspec.json.Encoder().encode
     with sys.stdout.buffer if out == "-" else Path(out).open("wb") as sink:
         for event in generate_events(config):
-            sink.write(encode(event) + b"\n")
+            sink.write(native_json(event) + b"\n")

@@ -7,9 +7,8 @@ import urllib.request
 from collections.abc import Callable
 from typing import Any
 
-import msgspec
-
 from pipeline.generate.agents import READ_TOOLS, REFUSED_TOOL, WRITE_TOOL, Agent, Session, Tool
+from pipeline.generate.stream import native_json
 from schemas.event import Event
 
 Until = Callable[[], bool]
@@ -55,7 +54,7 @@ class DemoAgent:
         if self.obeys and not self.may(tool):
             return False
         event = self._session.call(self._source, int(time.time() * 1000), tool, **outcome)
-        self._post(self._events_url, msgspec.json.encode(event))
+        self._post(self._events_url, native_json(event))
         self.sent.append(event)
         return True
 

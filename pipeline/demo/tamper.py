@@ -34,7 +34,7 @@ def tamper_with_one_row(store: Path) -> Generator[str]:
 
 
 def _a_ledger_entry(root: Path) -> tuple[Path, int]:
-    """A row of a live segment: a file that a compaction has replaced stays for a while and no longer counts."""
+    """A row of a live segment: a file that was replaced stays for a while and no longer counts."""
     store = Store(root)
     for topic_id, partition in store.partitions():
         for name in PartitionLog.open(store, topic_id, partition).state.live:

@@ -5,6 +5,9 @@ import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+import msgspec
+
+from pipeline.decode.native import FIELDS
 from pipeline.generate.agents import (
     ERROR_TYPES,
     READ_TOOLS,
@@ -31,6 +34,11 @@ class StreamConfig:
     start_ms: int = 1_790_000_000_000
     length_s: float = 600.0
     faults: Sequence[Fault] = ()
+
+
+def native_json(event: Event) -> bytes:
+    """The event as a sender would write it: without the fields that no sender decides."""
+    return msgspec.json.encode({name: getattr(event, name) for name in FIELDS})
 
 
 def fleet(size: int, calls_per_minute: float, environment: str = "prod") -> tuple[Agent, ...]:

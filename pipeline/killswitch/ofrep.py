@@ -117,6 +117,7 @@ class Ofrep:
         names = [asked.agent]
         if self._switch.config.targeting_key_is_agent:
             names.append(asked.targetingKey)
+        names += [alias for name in names if name for alias in self._switch.aliases(name.strip())]
         agents = [_normal(name) for name in names if name and name.strip()]
         known = frozenset(name for name in agents if name is not None)
         return Context(

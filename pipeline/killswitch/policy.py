@@ -120,12 +120,21 @@ def _uncertain(finding: Finding, *, late: bool) -> str | None:
     if late:
         return "the events came late"
     if not finding.may_trip:
-        return "the source is not bound to this agent, or its times are the sender's"
+        return _why_not(finding)
     if finding.kind == "statistical":
         log10_e = finding.facts.get("log10_e")
         if not isinstance(log10_e, int | float) or not log10_e >= MIN_LOG10_E:
             return f"the evidence is below an e-value of 1e{MIN_LOG10_E:.0f}"
     return None
+
+
+def _why_not(finding: Finding) -> str:
+    """Why a finding may not trip, from what detection wrote into its key."""
+    if "source" in finding.key:
+        return "the source may not speak for this agent"
+    if "clock" in finding.key:
+        return "its times are not the broker's, but the sender's or a file's"
+    return "it is not certain enough"
 
 
 class _Asked(NamedTuple):

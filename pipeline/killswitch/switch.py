@@ -35,6 +35,8 @@ REASON_WAIT_S = 10.0
 
 Redact = Callable[[str, float], str]
 """A person's text and the seconds that redacting it may take → what may be kept. Never raises."""
+StandsFor = Callable[[str, str], bool]
+"""(a redacted name, a name) → whether the one is the other after redaction. Never raises."""
 
 log = structlog.get_logger()
 
@@ -45,7 +47,7 @@ class KillSwitch:
     `append(commands)` seals commands in `_control` and returns the ids that are sealed now, those that
     were there before included; `read_sealed(after_offset)` returns later rows as (offset, command or None).
     Both may block and may raise; they are called from a thread of their own. `redact` makes a person's
-    words fit to be kept; nobody sees them before.
+    words fit to be kept; nobody sees them before. `stands_for` finds an agent under its redacted name.
     """
 
     def __init__(
@@ -56,10 +58,13 @@ class KillSwitch:
         read_sealed: ReadSealed,
         approvals: Approvals | None = None,
         redact: Redact | None = None,
+        stands_for: StandsFor | None = None,
         now_ms: NowMs = system_now_ms,
     ) -> None:
         self.config = config
         self._redact = redact or _as_it_is
+        self._stands_for = stands_for or _stands_for_none
+        self._redacted_agents: tuple[str, ...] = ()
         self.approvals: Approvals = approvals or NoApprovals()
         self._now_ms = now_ms
         self._lock = threading.RLock()
@@ -196,6 +201,12 @@ class KillSwitch:
         """Whether a trip is served from memory alone. Takes no lock: for the path of every evaluation."""
         return trip_id in self._volatile
 
+    def aliases(self, name: str) -> list[str]:
+        """The redacted names among the agents tripped that stand for this one."""
+        if len(name) > compose.MAX_SELECTOR_CHARS:
+            return []  # covered by every trip as it is
+        return [redacted for redacted in self._redacted_agents if self._stands_for(redacted, name)]
+
     def wait_sealed(self, command_id: str, timeout_s: float) -> bool:
         """Wait until a command is sealed; False after `timeout_s`."""
         return self._sealer.wait_for(lambda: self._book.standing(command_id) == "sealed", timeout_s)
@@ -237,7 +248,11 @@ class KillSwitch:
 
     def _publish(self) -> None:
         """Serve what the book says now. The caller holds the lock."""
-        self._state = self._book.fold()
+        state = self._book.fold()
+        agents = {trip.selector.agent or "" for trip in state.in_force}
+        # Before the state: whoever sees a trip knows whom it names.
+        self._redacted_agents = tuple(sorted(agent for agent in agents if "<" in agent))
+        self._state = state
         for mode in MODES[1:]:
             count = sum(trip.mode == mode for trip in self._state.in_force)
             metrics.trips_in_force.labels(mode).set(count)
@@ -248,6 +263,11 @@ class KillSwitch:
 
 def _without_reason(command: Command) -> Command:
     return msgspec.structs.replace(command, reason=WITHHELD)
+
+
+def _stands_for_none(redacted: str, name: str) -> bool:
+    del redacted, name
+    return False
 
 
 def _as_it_is(text: str, wait_s: float) -> str:

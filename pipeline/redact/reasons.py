@@ -60,6 +60,8 @@ class ReasonRedactor:
                 text, done = self._waiting.get()
             except Exception as error:  # noqa: BLE001 (fail closed: every text is withheld)
                 log.error("reasons cannot be redacted and are withheld", error=type(error).__name__)
+                with self._lock:
+                    self._thread = None  # the next text tries again
                 return
             try:
                 done.set_result(redactor.redact_text(text).text)

@@ -6,10 +6,12 @@ The same run with the redactor switched off finds all of them, which proves that
 import asyncio
 import base64
 import json
+import sqlite3
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote
@@ -61,6 +63,14 @@ def test_no_canary_is_left_anywhere(redacted: Left) -> None:
         by_place.setdefault(where, set()).add(f"{name} ({form})")
     shown = "\n".join(f"{where}: {', '.join(sorted(names))}" for where, names in sorted(by_place.items()))
     assert not by_place, f"canaries are left:\n{shown}"
+
+
+def test_an_agent_with_a_personal_name_is_stopped_under_its_own_name(redacted: Left) -> None:
+    answers = {
+        where.removeprefix("ofrep "): json.loads(body) for where, body in redacted.places if "ofrep" in where
+    }
+    modes = {name: answer["flags"][-1]["value"] for name, answer in answers.items()}
+    assert {name for name, mode in modes.items() if mode == "off"} == set(ATTACKERS)
 
 
 def test_the_same_search_finds_all_of_them_where_nothing_is_redacted(in_the_clear: Left) -> None:
@@ -314,46 +324,45 @@ def _operate(folder: Path, running: Running, control: int) -> Iterator[scan.Foun
     token = (folder / "journal" / "operator.token").read_text().strip()
     base = f"http://127.0.0.1:{control}"
     named = [canary for canary in CANARIES if canary.entity != "PERSON"]  # in reasons no names are found
-    for canary in named[::2]:
-        order = {
-            "selector": {"agent": "x"},
-            "mode": "throttle",
-            "by": "ana",
-            "reason": f"due to {canary.value}",
-        }
+    reasons = [" and ".join(canary.value for canary in named[n : n + 8]) for n in range(0, len(named), 8)]
+    for reason in reasons:
+        order = {"selector": {"agent": "x"}, "mode": "throttle", "by": "ana", "reason": reason}
         yield _post(f"{base}/v1/killswitch/trips", json.dumps(order).encode(), "application/json", token)
     trips = json.loads(running.get("/v1/killswitch")[1])["trips"]
-    for canary, trip in zip(named[1::2], trips, strict=False):
-        order = {"trips": [trip["id"]], "by": "ana", "reason": f"was {canary.value}", "mode": "on"}
+    for reason, trip in zip(reasons, trips, strict=False):
+        order = {"trips": [trip["id"]], "by": "ana", "reason": reason, "mode": "on"}
         yield _post(f"{base}/v1/killswitch/resets", json.dumps(order).encode(), "application/json", token)
     for canary in CANARIES:
         context = {"targetingKey": canary.value, "tool": canary.value, "approval": canary.value}
         body = json.dumps({"context": context}).encode()
-        yield _post(f"{base}/ofrep/v1/evaluate/flags", body, "application/json")
-    listed = auditfuse("incidents", "list", "--json", cwd=folder)
-    incident = json.loads(listed.stdout)["incidents"][0]["incident_id"]
-    reason = " and ".join(canary.value for canary in named[:8])
-    done = auditfuse("incidents", "ack", incident, "--by", "ana", "--reason", reason, cwd=folder)
+        _, answer = _post(f"{base}/ofrep/v1/evaluate/flags", body, "application/json")
+        yield f"ofrep {canary.name}", answer
+    ack = ("incidents", "ack", _incident(folder), "--by", "ana", "--reason", reasons[0])
+    done = auditfuse(*ack, cwd=folder)
     yield "incidents ack", done.stdout.encode() + done.stderr.encode()
 
 
-def _commands(folder: Path) -> Iterator[scan.Found]:
+def _commands(folder: Path) -> list[scan.Found]:
     """What the command line shows."""
     commands = [
         ("sql", "--format", "csv", "from events"),
-        ("sql", "--format", "json", "from findings"),
-        ("incidents", "list", "--all", "--json"),
-        ("dead-letters", "list", "--limit", "1000", "--json"),
-        ("killswitch", "status", "--json"),
+        ("incidents", "list", "--all"),
+        ("incidents", "show", _incident(folder)),
+        ("dead-letters", "list", "--limit", "1000"),
+        ("killswitch", "status"),
     ]
-    listed = json.loads(auditfuse("incidents", "list", "--all", "--json", cwd=folder).stdout)
-    commands += [("incidents", "show", one["incident_id"], "--json") for one in listed["incidents"][:2]]
-    for command in commands:
+
+    def run(command: tuple[str, ...]) -> scan.Found:
         done = auditfuse(*command, cwd=folder)
-        yield (
-            " ".join(part for part in command if part not in ("--format", "csv", "json")),
-            (done.stdout + done.stderr).encode(),
-        )
+        return " ".join(command).replace("--format csv ", ""), (done.stdout + done.stderr).encode()
+
+    with ThreadPoolExecutor(2) as two:
+        return list(two.map(run, commands))
+
+
+def _incident(folder: Path) -> str:
+    with sqlite3.connect(f"file:{folder / 'state.db'}?mode=ro", uri=True) as state:
+        return state.execute("select incident_id from incidents").fetchone()[0]
 
 
 def _ends(store: Path) -> dict[str, int]:

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from support.broker import TestBroker
 from support.crash import Kill, Launcher, launching, traced
-from support.crash_checks import StoredRow, assert_sound, finding_ids, incidents, pages_of, sealed_ends
+from support.crash_checks import Sealed, StoredRow, assert_sound, finding_ids, incidents, pages_of
 from support.produce import create_topic, produce, unique
 from support.running import free_port, wait_until, write_config
 from support.webhook import Webhook, running_webhook
@@ -96,13 +96,14 @@ ALWAYS = [
     ("write", "catalog"),
     ("fsync", "catalog"),
     ("replace", "catalog"),
-    ("unlink", "catalog"),
     ("send", "page"),
     ("append", "Kafka topic"),
     *(("link", place) for place in LINKED),
     *(("commit", place) for place in COMMITTED),
 ]
 """What every run comes to. The list is complete: any other call fails the test."""
+SOMETIMES = [("unlink", "catalog")]
+"""What a run comes to only after certain kills."""
 SEVERAL = [
     ("link", "writer claim entry"),
     ("link", "seal entry"),
@@ -147,8 +148,8 @@ class Stage:
             store={
                 "seal_interval_ms": 30,
                 "compact_interval_s": 0.2,
-                "compact_fan_in_files": 2,
-                "superseded_grace_s": 0,
+                "compact_fan_in_files": 3,
+                "superseded_grace_s": 3,
             },
             worker={"processes": 0, "idle_interval_ms": 200, "retry_interval_s": 0.1},
             redaction={"names": "off"},
@@ -188,8 +189,8 @@ class Stage:
 
     def holds(self, topic: str, messages: int) -> bool:
         """Whether the store holds all that was accepted, and all messages of the Kafka topic."""
-        ends = sealed_ends(self.store)
-        return ends.get("http", 0) >= len(self.accepted) and ends.get(topic, 0) == messages
+        by_http = Sealed(self.store, "http").messages()
+        return by_http >= len(self.accepted) and Sealed(self.store, topic).messages() == messages
 
     def send(self) -> bool:
         """Send what is unsent, as an exporter does; False where it was not accepted."""
@@ -253,9 +254,7 @@ class Rounds:
         self, stage: Stage, kill: Kill, *, at_stop: bool = False, timeout_s: float = HIT_TIMEOUT_S
     ) -> bool:
         """Run until it has killed itself there; False where it did not come to that."""
-        began = time.monotonic()
         self.plan(stage)
-        print("PLAN", kill, round(time.monotonic() - began, 2), flush=True)
         self._launcher.start(stage.folder, kill, self._trace)
         deadline = time.monotonic() + timeout_s
         quiet_at, asked = time.monotonic(), False
@@ -271,7 +270,6 @@ class Rounds:
                 self._launcher.end(signal.SIGKILL)
                 return False
             time.sleep(0.005)
-        print("KILLED", kill, round(time.monotonic() - began, 2), flush=True)
         assert self._launcher.status == -signal.SIGKILL, f"{kill}: {self._launcher.status}\n{stage.log()}"
         return True
 
@@ -357,7 +355,7 @@ def test_killed_at_every_call(
 
 def assert_known(trace: Path) -> None:
     """The trace holds no call that the lists do not."""
-    unknown = traced(trace) - {*FIRST_RUN, *AT_STOP, *ALWAYS}
+    unknown = traced(trace) - {*FIRST_RUN, *AT_STOP, *ALWAYS, *SOMETIMES}
     assert not unknown, f"calls that no list here knows, so that nothing was killed at them: {unknown}"
 
 

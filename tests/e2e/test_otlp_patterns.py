@@ -50,7 +50,8 @@ def test_write_bursts_are_found_by_tool_patterns_alone(stripped: list[Any], tmp_
     kinds = query(
         tmp_path,
         "select action_kind, count(*) as n, "
-        "count(*) filter (list_contains(flags, 'action_kind_inferred')) as guessed from events where action is not null and operation = 'execute_tool' group by all",
+        "count(*) filter (list_contains(flags, 'action_kind_inferred')) as guessed "
+        "from events where action is not null and operation = 'execute_tool' group by all",
     )
     assert {row["action_kind"]: int(row["n"]) for row in kinds}["write"] == 242 + BURST
     assert {row["guessed"] for row in kinds} == {"0"}

@@ -163,9 +163,7 @@ def test_times_of_the_sender_page_but_never_trip(on_call: OnCall) -> None:
     agent = "clock-agent"
     on_call.produce(on_call.sender_stamped, refusals(60, agent))
     page = on_call.page(agent)
-    assert (
-        "not tripped: the source is not bound to this agent, or its times are the sender's" in page["title"]
-    )
+    assert "not tripped: its times are not the broker's" in page["title"]
     assert on_call.is_enabled(agent)
 
 

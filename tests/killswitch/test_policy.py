@@ -55,7 +55,7 @@ def test_the_default_is_shadow_and_says_what_would_have_happened():
 @pytest.mark.parametrize(
     ("found", "late", "why"),
     [
-        (finding(may_trip=False), False, "not bound"),
+        (finding(may_trip=False), False, "not certain enough"),
         (finding(), True, "late"),
         (finding(kind="statistical"), False, "below an e-value of 1e8"),
         (finding(kind="statistical", log10_e=7.9), False, "below an e-value of 1e8"),

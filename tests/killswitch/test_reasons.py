@@ -54,7 +54,7 @@ def test_a_trip_is_served_before_its_reason_is_redacted_and_written_after(tmp_pa
         tripping.join(5)
         until(lambda: [row.reason for row in control.rows] == ["asked for by <E-MAIL>"])
         assert switch.status().trips[0].reason == "asked for by <E-MAIL>"
-        until(lambda: (tmp_path / "sealed.json").exists())
+        until((tmp_path / "sealed.json").exists)
     assert PERSONAL.encode() not in written(tmp_path)
 
 

@@ -340,3 +340,17 @@ def test_white_space_around_a_selector_does_not_miss(http, switch):
     trip(switch, agent=" Invoice-Agent ")
     answer = http.post(f"{FLAGS}/agent.enabled", json={"context": {"agent": "invoice-agent"}})
     assert answer.json()["value"] is False
+
+
+def test_an_agent_is_stopped_by_a_trip_of_its_redacted_name(tmp_path, control):
+    def stands_for(redacted, name):
+        return (redacted, name) == ("<PERSON:k1.0123456789abcdef>", "Margaret Thompson")
+
+    with running_switch(tmp_path, control, stands_for=stands_for) as switch, served(switch) as server:
+        with httpx.Client(base_url=server.url) as client:
+            trip(switch, agent="<PERSON:k1.0123456789abcdef>")
+            modes = [
+                client.post(f"{FLAGS}/agent.mode", json={"context": {"targetingKey": name}}).json()["value"]
+                for name in ("Margaret Thompson", "Margaret Thomson")
+            ]
+    assert modes == ["off", "on"]

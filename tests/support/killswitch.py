@@ -8,7 +8,7 @@ from pathlib import Path
 from pipeline.control_app import RunningServer, build_control_app, serve_in_thread
 from pipeline.killswitch.auth import local_token
 from pipeline.killswitch.config import KillSwitchConfig
-from pipeline.killswitch.switch import KillSwitch, Redact
+from pipeline.killswitch.switch import KillSwitch, Redact, StandsFor
 from schemas.command import Command
 
 
@@ -58,13 +58,19 @@ def running_switch(
     control: FakeControl | None = None,
     now_ms: Callable[[], int] | None = None,
     redact: Redact | None = None,
+    stands_for: StandsFor | None = None,
     **options: object,
 ) -> Iterator[KillSwitch]:
     control = control or FakeControl()
     config = KillSwitchConfig.model_validate({"journal": journal, **options})
     clock = {} if now_ms is None else {"now_ms": now_ms}
     switch = KillSwitch(
-        config, append=control.append, read_sealed=control.read_sealed, redact=redact, **clock
+        config,
+        append=control.append,
+        read_sealed=control.read_sealed,
+        redact=redact,
+        stands_for=stands_for,
+        **clock,
     )
     switch.start()
     try:

@@ -20,7 +20,9 @@ Found = tuple[str, bytes]
 
 def files(folder: Path, *, leave_out: tuple[Path, ...] = ()) -> Iterator[Found]:
     """Every file below, as bytes and as what it holds. `leave_out`: folders that are not looked into."""
-    for path in sorted(folder.rglob("*")):
+    paths = sorted(folder.rglob("*"))
+    newest_catalog = max((path for path in paths if path.suffix == ".duckdb"), default=None)
+    for path in paths:
         if not path.is_file() or any(path.is_relative_to(left) for left in leave_out):
             continue
         where = str(path.relative_to(folder))
@@ -29,7 +31,7 @@ def files(folder: Path, *, leave_out: tuple[Path, ...] = ()) -> Iterator[Found]:
             yield from _parquet(where, path)
         elif path.suffix == ".db":
             yield from _sqlite(where, path)
-        elif path.suffix == ".duckdb":
+        elif path == newest_catalog:
             yield from _duckdb(where, path)
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 import msgspec
 
@@ -222,6 +223,11 @@ def _go_on(state: LogState, entry: LogEntry) -> None:
             state.fault(entry.n, "a gap accepted without a name or a reason")
         if entry.end <= state.end and not state.torn:
             state.fault(entry.n, f"a gap to offset {entry.end}, not above the log's end {state.end}")
+        if state.end < entry.end:
+            state.note(
+                f"offsets {state.end} to {entry.end - 1} were given up by {entry.by} at "
+                f"{datetime.fromtimestamp(entry.at_ms / 1000, UTC):%Y-%m-%d %H:%M:%S} UTC: {entry.reason}"
+            )
         state.gaps.append((state.end, entry.end))
         state.end = entry.end
 
