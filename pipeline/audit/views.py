@@ -209,7 +209,7 @@ SELECT incident_id,
     any_value(agent_id) AS agent_id,
     epoch_ms(min(at_ms)) AS opened_at,
     epoch_ms(max(at_ms)) AS updated_at,
-    arg_max("by", "offset") AS "by",
+    arg_max("by", "offset") AS changed_by,
     arg_max(meta->>'$.reason', "offset") AS reason,
     coalesce(any_value(f.findings), 0) AS findings,
     any_value(f.detectors) AS detectors
@@ -224,7 +224,7 @@ SELECT "offset", id, epoch_ms(at_ms) AS ordered_at, command, agent_id, environme
     meta->>'$.selector.version' AS agent_version,
     meta->>'$.selector.tool' AS tool,
     meta->>'$.mode' AS mode,
-    "by",
+    "by" AS ordered_by,
     (meta->>'$.automatic')::BOOLEAN AS automatic,
     meta->>'$.reason' AS reason,
     epoch_ms((meta->>'$.until_ms')::BIGINT) AS until,
@@ -234,7 +234,7 @@ SELECT "offset", id, epoch_ms(at_ms) AS ordered_at, command, agent_id, environme
 FROM control_rows WHERE kind = 'command' AND meta IS NOT NULL
 """
 _CHECKPOINTS = """
-SELECT NULL::BIGINT AS size, NULL::VARCHAR AS root, NULL::TIMESTAMP AS "at", NULL::VARCHAR AS key_id,
+SELECT NULL::BIGINT AS size, NULL::VARCHAR AS root, NULL::TIMESTAMP AS signed_at, NULL::VARCHAR AS key_id,
     NULL::VARCHAR[] AS anchors WHERE false
 """
 _DEAD_LETTERS = """
