@@ -163,8 +163,7 @@ def _append_table(report: Report, costs: dict[str, list[Cost]], rows: Sequence[R
     floor = ratio(costs["chained"], costs["floor"])
     report.note(
         f"{len(rows):,} generated rows a segment, {size:,.0f} bytes of record each. Sealing takes "
-        f"{show(floor)} times the CPU of the SHA-256 floor; building and compressing the columns bounds "
-        "it, not hashing."
+        f"{show(floor)} times the CPU of the SHA-256 floor."
     )
 
 

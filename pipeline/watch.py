@@ -185,6 +185,8 @@ class Watch:
         """The state as of the committed ends: the nearest snapshot, and what was consumed since, silently."""
         self._ends = self._state.sealed_ends()
         detection = self._from_snapshot() or Detection(self._config)
+        # A snapshot's too: the limit on the share of agents under trips counts by them.
+        self._agents |= detection.agents
         self._trips = {}
         detection.trips(self._new_trips())
         self._tail.discover(self._now_ms())

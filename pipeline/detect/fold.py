@@ -75,6 +75,11 @@ class Detection:
         return self._minutes.keys
 
     @property
+    def agents(self) -> set[str]:
+        """The agents that are known, those that a snapshot tells of included."""
+        return self._minutes.agents
+
+    @property
     def missed_events(self) -> int:
         """Events that came after their minute was judged: of partitions that nobody had joined."""
         return self._minutes.missed_events

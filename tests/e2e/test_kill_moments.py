@@ -90,10 +90,10 @@ def test_killed_at_moments_of_sealed_progress(
     launcher.start(folder)
     sealed = Sealed(folder / "store", topic)
     reached: list[int] = []
-    step = total // (KILLS + 1)
+    step, upto = total // (KILLS + 1), 0
     for moment in range(step, step * KILLS + 1, step):
         # Paced by the kills: there is always more to read than the moment that is waited for.
-        produced, upto = (0 if moment == step else moment - step // 2), moment + step // 2
+        produced, upto = upto, moment + step // 2
         asyncio.run(send(kafka, topic, messages[produced:upto], produced))
         wait_until(lambda moment=moment: sealed.messages() >= moment, 60, f"{moment} messages sealed")
         assert launcher.end(signal.SIGKILL) == -signal.SIGKILL, (folder / "run.log").read_text()[-3_000:]
