@@ -2,13 +2,12 @@
 
 import random
 import sys
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 from benchmarks import stock
-from benchmarks.report import Cost, Report, median, parse_arguments, show, timed
+from benchmarks.report import Cost, Report, median, parse_arguments, scratch, show, timed
 from benchmarks.traces import FILES, Trace, read_trace, strings
 from pipeline.keys import Keys
 from pipeline.redact.config import RedactionConfig
@@ -113,8 +112,7 @@ def _cost(trace: Trace, rounds: int, names: Literal["spacy", "off"] = "spacy") -
 
 def fresh(names: Literal["spacy", "off"] = "spacy") -> Redactor:
     """A redactor with its models loaded and nothing remembered of any file."""
-    folder = Path(tempfile.mkdtemp(prefix="auditfuse-bench-"))
-    redactor = Redactor(RedactionConfig(names=names), Keys(folder))
+    redactor = Redactor(RedactionConfig(names=names), Keys(Path(scratch().name)))
     redactor.redact([[Event(start_time_unix_nano=1, agent_id="warm up", input=WARM_UP)]])
     return redactor
 

@@ -5,12 +5,14 @@ every ratio is one of CPU seconds, taken within a round and then the median of t
 """
 
 import argparse
+import functools
 import json
 import math
 import os
 import platform
 import statistics
 import sys
+import tempfile
 import textwrap
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -136,6 +138,12 @@ def percentile(values: Sequence[float], share: float) -> float:
     """The value that `share` of the values do not exceed."""
     ordered = sorted(values)
     return ordered[max(0, math.ceil(len(ordered) * share) - 1)]
+
+
+@functools.cache
+def scratch() -> "tempfile.TemporaryDirectory[str]":
+    """A folder of this process, for keys and the like; deleted as the process ends."""
+    return tempfile.TemporaryDirectory(prefix="auditfuse-bench-")
 
 
 def shared(name: str) -> Path:

@@ -3,11 +3,11 @@
 import contextlib
 import io
 import itertools
-import tempfile
 from pathlib import Path
 
 import msgspec
 
+from benchmarks.report import scratch
 from pipeline.decode.action_kind import ToolPatterns
 from pipeline.decode.sources import SourceConfig
 from pipeline.generate.stream import StreamConfig, fleet, generate
@@ -45,6 +45,6 @@ def _preparation() -> Preparation:
     source = SourceConfig(
         name="bench", topic="bench", kind="local", format="events", agents=("*",), environments=("*",)
     )
-    keys = Keys(Path(tempfile.mkdtemp(prefix="auditfuse-bench-")))
+    keys = Keys(Path(scratch().name))
     with contextlib.redirect_stderr(io.StringIO()):  # it warns, rightly, that nothing is redacted
         return Preparation([source], ToolPatterns(), RedactionConfig(enabled=False), keys)

@@ -5,6 +5,7 @@ from its segment. Either way detection sees the same rows, because they are the 
 """
 
 import heapq
+import itertools
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
@@ -67,6 +68,7 @@ class Tail:
         self._handover = handover
         self._logs: dict[Key, PartitionLog] = {}
         self._read: dict[Key, int] = {}
+        self._kept: tuple[tuple[Key, str], pl.DataFrame] | None = None
 
     def discover(self, now_ms: int) -> list[Key]:
         """Input partitions that were not known before and are alive: others' minutes wait for them."""
@@ -96,23 +98,23 @@ class Tail:
 
     def fresh(self, ends: Ends) -> Iterator[SignalBatch]:
         """What has been sealed since the last call, beyond `ends`, in the order of sealing."""
-        arrived: list[Timed] = []
-        for key, log in self._logs.items():
+        for log in self._logs.values():
             log.refresh()
-            arrived += ((entry.at_ms, key, entry) for entry in log.entries_after(self._read.get(key, -1)))
-        for _, key, entry in sorted(arrived, key=itemgetter(0)):
+        # Lazily: a long backlog is read as far as the caller goes, and each partition in its own order.
+        streams = [self._above(key, self._read.get(key, -1)) for key in self._logs]
+        for _, key, entry in heapq.merge(*streams, key=itemgetter(0)):
             # Before the yield: whoever stops in the middle goes on with the next entry.
             self._read[key] = entry.n
             if _end_of(entry) >= ends.get(key, 0):
                 yield from self._batches(key, entry)
 
+    def _above(self, key: Key, n: int) -> Iterator[Timed]:
+        return ((entry.at_ms, key, entry) for entry in self._logs[key].entries_after(n))
+
     def _below(self, key: Key, low: int) -> Iterator[Timed]:
         last = self._read[key]
-        for entry in self._logs[key].entries_after(-1):
-            if entry.n > last:
-                return
-            if _end_of(entry) >= low:
-                yield entry.at_ms, key, entry
+        read = itertools.takewhile(lambda timed: timed[2].n <= last, self._above(key, -1))
+        return (timed for timed in read if _end_of(timed[2]) >= low)
 
     def gone(self, now_ms: int) -> list[Key]:
         """Partitions that nobody should wait for: halted, or without an entry for longer than a live
@@ -147,13 +149,18 @@ class Tail:
         state = self._logs[key].refresh()
         if reference.name in state.live:
             return read_signals(self._store, *key, reference)
-        parts = [
-            read_signals(self._store, *key, live)
+        rows = pl.concat(
+            self._compacted(key, live)
             for live in state.live.values()
             if live.start < reference.end and live.end > reference.start
-        ]
-        rows = pl.concat(parts)
+        )
         return rows.filter(pl.col("offset").is_between(reference.start, reference.end, closed="left"))
+
+    def _compacted(self, key: Key, live: SegmentRef) -> pl.DataFrame:
+        """The newest one read is kept: the seals that it took the place of come one after the other."""
+        if self._kept is None or self._kept[0] != (key, live.name):
+            self._kept = (key, live.name), read_signals(self._store, *key, live)
+        return self._kept[1]
 
 
 def _last_seal_below(log: PartitionLog, end: int) -> int:

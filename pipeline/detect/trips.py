@@ -63,9 +63,20 @@ class Trips:
         self._newest.append(acting)
         if len(self._newest) >= MERGE_FRAMES:
             self._merge()
-        oldest: int = acting["began_ms"].min()  # pyright: ignore[reportAssignmentType] (a minimum of integers)
-        trips = [t for t in self._known.values() if t.lifted_at_ms is None or t.lifted_at_ms > oldest]
-        return [violation for trip in trips for violation in self._judge(acting, trip)]
+        return [violation for trip in self._concerned(acting) for violation in self._judge(acting, trip)]
+
+    def _concerned(self, actions: pl.DataFrame) -> list[Trip]:
+        """The trips that some of these actions may violate: a fleet may be under hundreds, and a batch
+        is mostly of others."""
+        agents = set(actions["agent"].unique())
+        oldest, newest = int(actions["began_ms"].min()), int(actions["began_ms"].max())  # pyright: ignore[reportArgumentType] (extremes of integers)
+        return [
+            trip
+            for trip in self._known.values()
+            if trip.served_at_ms < newest
+            and (trip.lifted_at_ms is None or trip.lifted_at_ms > oldest)
+            and (trip.selector.agent is None or trip.selector.agent in agents or None in agents)
+        ]
 
     def _judge(self, actions: pl.DataFrame, trip: Trip) -> list[Violation]:
         after = pl.col("began_ms") > trip.served_at_ms + int(self._detector.config.grace_s * 1000)
