@@ -33,6 +33,8 @@ RETRY_S = 1.0
 MAX_BATCHES = 64
 """Sealed segments folded before their findings are committed."""
 SNAPSHOT_INTERVAL_S = 300.0
+SNAPSHOT_AFTER_BATCHES = 64
+"""A rebuild that had to fold this many is not done twice: a process that keeps dying starts no slower."""
 QUIET_CHECK_INTERVAL_S = 30.0
 
 
@@ -91,7 +93,9 @@ class Watch:
     def step(self) -> bool:
         """Consume what has been sealed; False where there was nothing."""
         if self._detection is None:
-            self._detection = self._rebuild()
+            self._detection, folded = self._rebuild()
+            if folded >= SNAPSHOT_AFTER_BATCHES:
+                self._save_snapshot()
             self.is_ready = True
         self._detection.join(self._tail.discover(self._now_ms()))
         batches = list(_first(self._tail.fresh(self._ends), MAX_BATCHES))
@@ -181,8 +185,9 @@ class Watch:
         self._trips = in_force
         return changed + lifted
 
-    def _rebuild(self) -> Detection:
-        """The state as of the committed ends: the nearest snapshot, and what was consumed since, silently."""
+    def _rebuild(self) -> tuple[Detection, int]:
+        """The state as of the committed ends: the nearest snapshot, and what was consumed since, silently.
+        Also how many batches that was."""
         self._ends = self._state.sealed_ends()
         detection = self._from_snapshot() or Detection(self._config)
         # A snapshot's too: the limit on the share of agents under trips counts by them.
@@ -191,10 +196,12 @@ class Watch:
         detection.trips(self._new_trips())
         self._tail.discover(self._now_ms())
         detection.join(self._tail.alive(self._now_ms()))
+        folded = 0
         for batch in self._tail.history(after=detection.ends, upto=self._ends):
             detection.observe(batch)
             self._agents.update(batch.signals["agent_id"].unique())
-        return detection
+            folded += 1
+        return detection, folded
 
     def _from_snapshot(self) -> Detection | None:
         try:
