@@ -19,7 +19,7 @@ SHAPE = """
     from events group by all order by all
 """
 
-pytestmark = [needs_shared, pytest.mark.kafka, pytest.mark.timeout(300)]
+pytestmark = [needs_shared, pytest.mark.kafka, pytest.mark.timeout(600)]
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +58,7 @@ def _record(folder: Path, kafka: str, name: str, path: Path) -> Path:
     store = folder / "store"
     with Running(folder, port) as running:
         running.wait_ready()
-        wait_until(lambda: sealed_rows(store) >= EVENTS, 280, f"{EVENTS} rows sealed from {path.name}")
+        wait_until(lambda: sealed_rows(store) >= EVENTS, 500, f"{EVENTS} rows sealed from {path.name}")
         assert running.stop() == 0, running.log()
     return store
 
