@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from itertools import islice
 from typing import NamedTuple
 
-from sqlalchemy import BigInteger, Column, Connection, Integer, String, Table, delete, insert, select
+from sqlalchemy import Connection, delete, insert, select
 
 from pipeline import metrics
 from pipeline.audit.arrow import ParquetFile
@@ -21,7 +21,7 @@ from pipeline.audit.segment import open_parquet
 from pipeline.audit.store import APPEND_PARTITIONS, Store
 from pipeline.errors import ConfigError, TopicError
 from pipeline.respond.state import StateDatabase
-from pipeline.respond.tables import metadata
+from pipeline.respond.tables import published
 from pipeline.topics.base import Producer
 from schemas.log_entry import SegmentRef
 
@@ -31,16 +31,6 @@ STOP_TIMEOUT_S = 5.0
 """How long a broker that does not answer may hold up the end of the process."""
 
 _Key = tuple[str, int]
-
-published = Table(
-    "published",
-    metadata,
-    Column("output", String, primary_key=True),
-    Column("topic_id", String, primary_key=True),
-    Column("partition", Integer, primary_key=True, autoincrement=False),
-    Column("end", BigInteger, nullable=False),
-)
-"""For each output topic and input partition: every dead letter below `end` is published."""
 
 
 class DeadLetter(NamedTuple):
@@ -62,11 +52,11 @@ class Positions:
         """The ends by (topic id, partition); none for a topic that was never published to."""
 
         def look(connection: Connection) -> dict[_Key, int]:
-            published.create(connection, checkfirst=True)
             query = select(published).where(published.c.output == self._output)
             return {(row.topic_id, row.partition): row.end for row in connection.execute(query)}
 
-        return self._state.write(look)
+        self._state.create_schema()
+        return self._state.read(look)
 
     def save(self, key: _Key, end: int) -> None:
         """Remember an end."""

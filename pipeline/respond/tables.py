@@ -131,6 +131,16 @@ targets = Table(
 )
 """How each target fares: the pause after failures is the target's, whatever the number of its pages."""
 
+published = Table(
+    "published",
+    metadata,
+    Column("output", String, primary_key=True),
+    Column("topic_id", String, primary_key=True),
+    Column("partition", Integer, primary_key=True, autoincrement=False),
+    Column("end", BigInteger, nullable=False),
+)
+"""For each output topic and input partition: every dead letter below `end` is published."""
+
 
 def open_engine(config: StateConfig) -> Engine:
     """The engine of the configured database. Makes the directory of an SQLite file."""
