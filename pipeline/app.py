@@ -26,6 +26,7 @@ from pipeline.keys import Keys
 from pipeline.killswitch.control_log import ControlLog
 from pipeline.killswitch.state import Context, join
 from pipeline.killswitch.switch import KillSwitch
+from pipeline.partition import Stages
 from pipeline.pool import PreparePool
 from pipeline.prepare import Preparation
 from pipeline.publish import STOP_TIMEOUT_S, Publisher
@@ -178,12 +179,14 @@ class App:
         worker = Worker(
             self._consumer(source),
             source.name,
+            Stages(
+                prepare=self.pool.prepare,
+                on_sealed=self._on_sealed,
+                worker=self.config.worker,
+                store=self.config.store,
+                now_ms=self._now_ms,
+            ),
             claim=self._claim,
-            prepare=self.pool.prepare,
-            on_sealed=self._on_sealed,
-            config=self.config.worker,
-            seal=self.config.store,
-            now_ms=self._now_ms,
         )
         self.workers[source.name] = worker
         if not self._stop.is_set():

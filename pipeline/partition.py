@@ -9,6 +9,7 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 
 import structlog
 
@@ -31,29 +32,27 @@ Prepare = Callable[[Batch], Awaitable[list[Row]]]
 OnSealed = Callable[[str, int, SegmentRef, Sequence[Row]], None]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Stages:
+    """What all partitions of a process share: what comes before and after them, and their limits."""
+
+    prepare: Prepare
+    on_sealed: OnSealed
+    worker: WorkerConfig
+    store: StoreConfig
+    now_ms: NowMs
+
+
 class Partition:
     """The messages of one partition on their way into the store."""
 
     def __init__(
-        self,
-        writer: PartitionWriter,
-        source: str,
-        *,
-        confirm: Callable[[], Awaitable[None]],
-        prepare: Prepare,
-        on_sealed: OnSealed,
-        config: WorkerConfig,
-        seal: StoreConfig,
-        now_ms: NowMs,
+        self, writer: PartitionWriter, source: str, stages: Stages, *, confirm: Callable[[], Awaitable[None]]
     ) -> None:
         self.writer = writer
         self.source = source
+        self._stages = stages
         self._confirm = confirm
-        self._prepare = prepare
-        self._on_sealed = on_sealed
-        self._config = config
-        self._seal_at = seal
-        self._now_ms = now_ms
         self._chunks: asyncio.Queue[list[Message]] = asyncio.Queue()
         self._prepared: asyncio.Queue[tuple[list[Message], asyncio.Task[list[Row]]]] = asyncio.Queue(
             CHUNKS_UNDER_WAY
@@ -108,7 +107,7 @@ class Partition:
         for message in messages:
             chunk.append(message)
             size += _size(message)
-            if size >= self._config.chunk_bytes or len(chunk) >= self._config.chunk_messages:
+            if size >= self._stages.worker.chunk_bytes or len(chunk) >= self._stages.worker.chunk_messages:
                 self._enqueue(chunk, size)
                 chunk, size = [], 0
         if chunk:
@@ -154,9 +153,9 @@ class Partition:
                 partition=self.number,
                 source=self.source,
                 messages=chunk,
-                ingest_time_ms=self._now_ms(),
+                ingest_time_ms=self._stages.now_ms(),
             )
-            await self._prepared.put((chunk, asyncio.ensure_future(self._prepare(batch))))
+            await self._prepared.put((chunk, asyncio.ensure_future(self._stages.prepare(batch))))
 
     async def _seal_all(self) -> None:
         while True:
@@ -181,7 +180,7 @@ class Partition:
             return 0.05
         if self._first_row_at is None:
             return 0.5
-        return max(0.0, self._first_row_at + self._seal_at.seal_interval_ms / 1000 - time.monotonic())
+        return max(0.0, self._first_row_at + self._stages.store.seal_interval_ms / 1000 - time.monotonic())
 
     def _buffer(self, chunk: list[Message], rows: list[Row]) -> None:
         if self._first_row_at is None:
@@ -192,7 +191,7 @@ class Partition:
         self._buffered_bytes += sum(map(_size, chunk))
 
     def _seal_is_due(self) -> bool:
-        limits = self._seal_at
+        limits = self._stages.store
         due_at = (self._first_row_at or 0.0) + limits.seal_interval_ms / 1000
         return (
             len(self._rows) >= limits.seal_max_rows
@@ -216,14 +215,14 @@ class Partition:
                 log.error(
                     "seal failed, will be tried again", partition=self.number, error=type(error).__name__
                 )
-                await asyncio.sleep(self._config.retry_interval_s)
+                await asyncio.sleep(self._stages.worker.retry_interval_s)
         metrics.seal_seconds.observe(time.monotonic() - started)
         rows, self._rows = self._rows, []
         self._held_bytes -= self._buffered_bytes
         self._row_bytes = self._buffered_bytes = 0
         self._first_row_at = None
         _count(self.source, rows)
-        self._on_sealed(self.topic_id, self.number, reference, rows)
+        self._stages.on_sealed(self.topic_id, self.number, reference, rows)
         self._drained.set()
 
 

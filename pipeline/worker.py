@@ -12,13 +12,10 @@ from typing import Any
 import structlog
 
 from pipeline import metrics
-from pipeline.audit.store import StoreConfig
 from pipeline.audit.writer import PartitionWriter, way_out
-from pipeline.clock import NowMs
 from pipeline.errors import Fenced, StoreError
-from pipeline.partition import OnSealed, Partition, Prepare
+from pipeline.partition import Partition, Stages
 from pipeline.topics.base import Bounds, Consumer, OffsetOutOfRange
-from pipeline.worker_config import WorkerConfig
 
 log = structlog.get_logger()
 
@@ -37,22 +34,14 @@ class Worker:
         self,
         consumer: Consumer,
         source: str,
+        stages: Stages,
         *,
         claim: Claim,
-        prepare: Prepare,
-        on_sealed: OnSealed,
-        config: WorkerConfig,
-        seal: StoreConfig,
-        now_ms: NowMs,
     ) -> None:
         self._consumer = consumer
         self._source = source
+        self._stages = stages
         self._claim = claim
-        self._prepare = prepare
-        self._on_sealed = on_sealed
-        self._config = config
-        self._seal_at = seal
-        self._now_ms = now_ms
         self._partitions: dict[int, Partition] = {}
         self._paused: set[int] = set()
         self._halted: set[int] = set()
@@ -106,7 +95,7 @@ class Worker:
 
     async def _poll(self) -> None:
         try:
-            batches = await self._consumer.poll(POLL_TIMEOUT_S, self._config.poll_messages)
+            batches = await self._consumer.poll(POLL_TIMEOUT_S, self._stages.worker.poll_messages)
         except OffsetOutOfRange as missing:
             if missing.partition in self._partitions:
                 self._pause(missing.partition)
@@ -122,7 +111,7 @@ class Worker:
         self._apply_backpressure()
 
     def _apply_backpressure(self) -> None:
-        limit = self._config.queue_bytes
+        limit = self._stages.worker.queue_bytes
         held = {number: partition.held_bytes for number, partition in self._partitions.items()}
         full = [n for n, size in held.items() if size >= limit and n not in self._paused]
         waiting = self._paused - self._halted - self._out_of_range
@@ -139,16 +128,7 @@ class Worker:
         starts: dict[int, int] = {}
         for number in numbers:
             writer = self._claim(self._consumer.topic_id, number)
-            partition = Partition(
-                writer,
-                self._source,
-                confirm=self._consumer.confirm,
-                prepare=self._prepare,
-                on_sealed=self._on_sealed,
-                config=self._config,
-                seal=self._seal_at,
-                now_ms=self._now_ms,
-            )
+            partition = Partition(writer, self._source, self._stages, confirm=self._consumer.confirm)
             self._partitions[number] = partition
             partition.start()
             starts[number] = writer.end
@@ -162,7 +142,9 @@ class Worker:
 
     async def _on_revoked(self, numbers: Sequence[int]) -> None:
         leaving = [self._partitions.pop(number) for number in numbers if number in self._partitions]
-        await asyncio.gather(*(partition.finish(self._config.drain_timeout_s) for partition in leaving))
+        await asyncio.gather(
+            *(partition.finish(self._stages.worker.drain_timeout_s) for partition in leaving)
+        )
         await self._commit(leaving)
         for number in numbers:
             self._forget(number)
@@ -245,15 +227,15 @@ class Worker:
     async def _note_idle(self, number: int, partition: Partition) -> None:
         """Seal idle entries at growing intervals, so that a quiet partition holds nobody's watermark back."""
         now = time.monotonic()
-        first = self._config.idle_interval_ms / 1000
+        first = self._stages.worker.idle_interval_ms / 1000
         due, interval = self._idle.get(number, (now + first, first))
         if now < due:
             self._idle[number] = (due, interval)
             return
-        idle_until_ms = self._now_ms() - IDLE_MARGIN_MS
+        idle_until_ms = self._stages.now_ms() - IDLE_MARGIN_MS
         if not await self._in_log(number, partition.writer.idle, partition.sealed_end, idle_until_ms):
             return
-        longer = min(2 * interval, self._config.idle_interval_max_ms / 1000)
+        longer = min(2 * interval, self._stages.worker.idle_interval_max_ms / 1000)
         self._idle[number] = (now + longer, longer)
 
     async def _settle_out_of_range(self, number: int, partition: Partition, bounds: Bounds) -> None:

@@ -103,7 +103,7 @@ def test_views_count_what_was_sealed(tmp_path: Path) -> None:
     assert ask(path, "SELECT detector, severity, incident_id, facts->>'writes' FROM findings") == [
         ("write_burst", "critical", "incident-1", "150")
     ]
-    assert ask(path, 'SELECT status, changed_by, reason, findings, detectors FROM incidents') == [
+    assert ask(path, "SELECT status, changed_by, reason, findings, detectors FROM incidents") == [
         ("acknowledged", "on-call", "looking", 1, ["write_burst"])
     ]
 

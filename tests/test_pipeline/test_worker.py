@@ -16,6 +16,7 @@ from pipeline.audit.log import PartitionLog
 from pipeline.audit.store import Store, StoreConfig
 from pipeline.audit.writer import PartitionWriter, new_writer_id
 from pipeline.clock import system_now_ms
+from pipeline.partition import Stages
 from pipeline.prepare import Batch
 from pipeline.topics.base import Bounds, Message, OffsetOutOfRange, OnAssigned, OnRevoked
 from pipeline.worker import Worker
@@ -87,12 +88,14 @@ class Rig:
         self.worker = Worker(
             topic,
             "source",
+            Stages(
+                prepare=self.prepare,
+                on_sealed=lambda *_: None,
+                worker=WorkerConfig(processes=0, retry_interval_s=0.01, **options),
+                store=StoreConfig(path=root, seal_interval_ms=5),
+                now_ms=system_now_ms,
+            ),
             claim=self.claim,
-            prepare=self.prepare,
-            on_sealed=lambda *_: None,
-            config=WorkerConfig(processes=0, retry_interval_s=0.01, **options),
-            seal=StoreConfig(path=root, seal_interval_ms=5),
-            now_ms=system_now_ms,
         )
 
     def claim(self, topic_id: str, partition: int) -> PartitionWriter:
