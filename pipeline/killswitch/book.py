@@ -102,9 +102,10 @@ class Book:
             self._settle(command.id)
 
     def to_append(self) -> list[Command]:
-        """What `_control` lacks, trips first, a request before its approval."""
+        """What `_control` lacks: trips first, as they were made, then a request before its approval."""
         trips = [trip for trip in self.unsealed.values() if trip.id not in self.held]
-        return [*trips, *self.waiting.values()]
+        # A journal has no order of its own.
+        return [*sorted(trips, key=lambda trip: trip.at_ms), *self.waiting.values()]
 
     def standing(self, command_id: str) -> Standing:
         """How safe a command is."""
