@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 import msgspec
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, case, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from pipeline.errors import StoreError
@@ -145,8 +145,9 @@ class _Batch:
             # Opened and raised in one batch is one page: opened, at the higher severity.
             first = self.paged.get(incident_id)
             self.paged[incident_id] = msgspec.structs.replace(change, kind=first.kind) if first else change
-        if finding_id in self._trips_by_finding:
-            self.trips[incident_id] = self._trips_by_finding[finding_id]
+        done = self._trips_by_finding.get(finding_id)
+        if done is not None and not (_tripped(self.trips.get(incident_id)) and not _tripped(done)):
+            self.trips[incident_id] = done
 
     def messages(self) -> Iterator[dict[str, Any]]:
         wait_until_ms = self._now_ms + int(self._config.append_wait_s * 1000)
@@ -228,12 +229,25 @@ def _write_incidents(connection: Connection, batch: _Batch, known: set[str]) -> 
         if incident_id in batch.leads:
             columns["lead"] = msgspec.json.encode(batch.leads[incident_id])
         if incident_id in batch.trips:
-            columns["trip"] = batch.trips[incident_id]
+            reopened = incident_id in batch.paged and batch.paged[incident_id].kind == "reopened"
+            columns["trip"] = _kept_trip(batch.trips[incident_id], reopened=reopened)
         if incident_id in known:
             connection.execute(update(table).where(table.c.incident_id == incident_id).values(**columns))
         else:
-            new.append({"trip": None, **columns})
+            new.append({**columns, "trip": batch.trips.get(incident_id)})
     _insert(connection, table, new)
+
+
+def _kept_trip(done: str, *, reopened: bool) -> Any:
+    """What a page says was done: that it was tripped outweighs that a later finding tripped no more."""
+    if reopened or _tripped(done):
+        return done
+    table = tables.incidents
+    return case((table.c.trip.like("tripped%"), table.c.trip), else_=done)
+
+
+def _tripped(done: str | None) -> bool:
+    return done is not None and done.startswith("tripped")
 
 
 def _columns(episode: Episode) -> dict[str, Any]:

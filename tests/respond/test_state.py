@@ -124,6 +124,30 @@ def test_what_was_tripped_is_kept_with_the_incident(state: StateDatabase) -> Non
     assert state.incident(incident_id).trip == "tripped to off (trip_1a)"
 
 
+TRIPPED, NO_MORE = "tripped to off (trip_1)", "not tripped: it is under an automatic trip already"
+
+
+@pytest.mark.parametrize("said", [(TRIPPED, NO_MORE), (NO_MORE, TRIPPED)])
+@pytest.mark.parametrize("at_once", [True, False])
+def test_that_it_was_tripped_outweighs_that_a_later_finding_trips_no_more(
+    state: StateDatabase, said: tuple[str, str], at_once: bool
+) -> None:
+    pair = [found(window=0), found(window=1)]
+    trips = {one.finding.finding_id: text for one, text in zip(pair, said, strict=True)}
+    for part in [pair] if at_once else [[one] for one in pair]:
+        state.consume(part, {PART: (0, 0)}, NOW_MS, trips)
+    assert state.incident(state.incidents()[0].incident_id).trip == TRIPPED
+
+
+def test_a_reopened_incident_tells_what_is_done_now(state: StateDatabase) -> None:
+    first, second = found(window=0), found(window=1)
+    state.consume([first], {PART: (0, 0)}, NOW_MS, {first.finding.finding_id: TRIPPED})
+    incident_id = state.incidents()[0].incident_id
+    state.resolve(incident_id, "alice", "fixed", NOW_MS)
+    state.consume([second], {PART: (0, 0)}, NOW_MS, {second.finding.finding_id: NO_MORE})
+    assert state.incident(incident_id).trip == NO_MORE
+
+
 def test_a_restart_finds_everything(tmp_path: Path) -> None:
     first = open_state(tmp_path)
     [incident_id] = first.consume([found()], {PART: (0, 40)}, NOW_MS).paged
