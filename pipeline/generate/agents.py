@@ -126,5 +126,7 @@ def tool_output(source: random.Random, tool: Tool) -> dict[str, Any]:
             "email": people.email(source, name),
             "phone": people.phone(source),
             "address": people.address(source),
+            "card_number": people.card_number(source),
+            "api_key": people.api_key(source),
         }
     return {"status": "done", "reference": hex_id(source, 8)}
