@@ -32,16 +32,13 @@ rows_sealed = _counter("rows_sealed", "Rows published in sealed segments.", "top
 dead_letters = _counter("dead_letters", "Messages that could not become an event.", "reason")
 dead_letters_published = _counter("dead_letters_published", "Dead letters sent to the dead-letter topic.")
 lag_messages = _gauge("lag_messages", "Messages in the topic that are not sealed yet.", "topic", "partition")
-buffered_bytes = _gauge("buffered_bytes", "Raw bytes read and not sealed yet, which backpressure bounds.")
-paused_partitions = _gauge("paused_partitions", "Partitions paused by backpressure.")
+buffered_bytes = _gauge("buffered_bytes", "Bytes read and not sealed yet; backpressure bounds them.", "topic")
+paused_partitions = _gauge("paused_partitions", "Partitions paused by backpressure or a halt.", "topic")
 halted_partitions = _gauge(
     "halted_partitions", "Partitions that wait for a person (see auditfuse gap).", "topic"
 )
 seal_failures = _counter("seal_failures", "Seals that failed and were tried again (a full disk, say).")
 seal_seconds = _seconds("seal", "Time to write and publish one segment.")
-append_to_seal_seconds = _seconds("append_to_seal", "From the broker's append to the sealed row.")
-compactions = _counter("compactions", "Compactions published.")
-live_segments = _gauge("live_segments", "Live segment files of the store.")
 
 # Ingest over HTTP.
 http_requests = _counter("http_requests", "Requests to the OTLP/HTTP endpoints.", "path", "status")
@@ -52,12 +49,6 @@ redactions = _counter("redactions", "Values redacted, by entity type.", "entity"
 redaction_failures = _counter(
     "redaction_failures", "Events with a payload that was replaced because redaction failed."
 )
-redact_seconds = _seconds("redact", "Time to redact one batch.")
-
-# Catalog and checkpoints.
-catalog_built_time = _gauge("catalog_built_timestamp_seconds", "When the catalog was last built (Unix time).")
-catalog_seconds = _seconds("catalog_build", "Time to build the catalog.")
-checkpoint_time = _gauge("checkpoint_timestamp_seconds", "When the last checkpoint was signed (Unix time).")
 
 # Detection.
 signals_observed = _counter("signals_observed", "Sealed rows that detectors have seen.")

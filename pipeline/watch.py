@@ -122,6 +122,8 @@ class Watch:
             }
             self._state.consume(found, steps, self._now_ms(), trips)
         self._ends = ends
+        if detection.watermark_ms is not None:
+            metrics.watermark_time.set(detection.watermark_ms / 1000)
         for batch in batches:
             metrics.signals_observed.inc(batch.signals.height)
         self.findings += len(found)

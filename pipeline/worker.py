@@ -178,6 +178,9 @@ class Worker:
     async def _housekeep(self) -> None:
         await self._raise_failures()
         metrics.halted_partitions.labels(self._source).set(len(self._halted))
+        metrics.paused_partitions.labels(self._source).set(len(self._paused))
+        held_bytes = sum(partition.held_bytes for partition in self._partitions.values())
+        metrics.buffered_bytes.labels(self._source).set(held_bytes)
         owned = list(self._partitions)
         if not owned:
             return

@@ -1,7 +1,7 @@
 """The only pass over single rows: repeats, reused ids, and runs of errors. Plain dicts of integers."""
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from detectors.base import ERROR_RUN_LENGTH
 from detectors.window import DAY_MS
@@ -9,14 +9,6 @@ from detectors.window import DAY_MS
 RUN_MASK = (1 << ERROR_RUN_LENGTH) - 1
 RUN_ERRORS = ERROR_RUN_LENGTH // 2
 NO_IDS: dict[int, int] = {}
-
-
-class Marks(NamedTuple):
-    """One flag a row."""
-
-    repeat: list[bool]
-    reused: list[bool]
-    in_error_run: list[bool]
 
 
 class Repeats:
