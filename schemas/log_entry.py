@@ -4,7 +4,7 @@ from typing import Literal
 
 import msgspec
 
-EntryKind = Literal["claim", "seal", "append", "idle", "compact", "erase", "hold", "halt", "gap", "resume"]
+EntryKind = Literal["claim", "seal", "append", "idle", "compact", "erase", "halt", "gap", "resume", "batch"]
 ClaimRole = Literal["writer", "maintenance"]
 SegmentKind = Literal["seal", "append", "compact", "erase"]
 
@@ -27,6 +27,25 @@ class SegmentRef(msgspec.Struct, frozen=True, kw_only=True):
     min_event_ms: int | None = None
     max_event_ms: int | None = None
     max_broker_ms: int | None = None
+
+
+class PositionRange(msgspec.Struct, frozen=True, array_like=True):
+    """Rows of a partition from one (offset, item) to another, both included, in row order."""
+
+    first_offset: int
+    first_item: int
+    last_offset: int
+    last_item: int
+
+
+class Leaves(msgspec.Struct, frozen=True, kw_only=True):
+    """Neighbouring entries of one partition's log on their way into the checkpoint tree."""
+
+    topic_id: str
+    partition: int
+    first_n: int
+    hashes: list[str]
+    """SHA-256 (hex) of the bytes of entry first_n, first_n + 1, …"""
 
 
 class LogEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -53,6 +72,20 @@ class LogEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """append: the ids of the rows, so that nothing is appended twice."""
     reason: str | None = None
     by: str | None = None
+    erasure: str | None = None
+    """erase: the id of the erasure in `_control` that ordered it."""
+    erased_rows: list[PositionRange] = []
+    """erase: the rows that lost everything but their commitment."""
+    erased_payloads: list[PositionRange] = []
+    """erase: the rows that lost their payload."""
+    origin: str | None = None
+    """batch: the name of the checkpointed log; the first batch fixes it."""
+    leaves: list[Leaves] = []
+    """batch: what the tree grows by, in order."""
+    size: int | None = None
+    """batch: leaves of the tree after it."""
+    root: str | None = None
+    """batch: the tree's root (hex) after it."""
 
 
 ZERO_HASH = "0" * 64

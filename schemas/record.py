@@ -11,7 +11,7 @@ import msgspec
 
 from schemas.event import ActionKind, ApprovalSource, Flag, Outcome, Status
 
-RowKind = Literal["event", "dead_letter", "command", "finding", "incident"]
+RowKind = Literal["event", "dead_letter", "command", "erasure", "hold", "finding", "incident"]
 TimeKind = Literal[
     "append",  # the broker's clock at append (Kafka LogAppendTime, our local topics)
     "create",  # the sender's clock (Kafka CreateTime): may page, never trips by itself
@@ -114,4 +114,4 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     meta: bytes
     payload: bytes
     fields: Any
-    """EventMeta, DeadLetterMeta, Command or FindingRow: what the typed columns are filled from."""
+    """The struct that `meta` encodes, as its kind says: what the typed columns are filled from."""

@@ -13,7 +13,8 @@ from typing import Any
 import msgspec
 
 from pipeline.audit import chain
-from pipeline.audit.store import APPEND_PARTITIONS, CONTROL, FINDINGS, SegmentName, Store
+from pipeline.audit.merkle import Frontier, checkpoint_leaves
+from pipeline.audit.store import APPEND_PARTITIONS, CHECKPOINT, CONTROL, FINDINGS, SegmentName, Store
 from pipeline.errors import StoreError
 from schemas.log_entry import ZERO_HASH, EntryKind, LogEntry, SegmentKind, SegmentRef
 
@@ -71,6 +72,12 @@ class PartitionState(msgspec.Struct, frozen=True, kw_only=True):
     """The reason, where the partition waits for a person."""
     ids: IdSet = IdSet()
     """Append partitions: every id ever appended."""
+    tree: Frontier = Frontier()
+    """`_checkpoint`: the tree over all batches."""
+    covered: Mapping[tuple[str, int], int] = MappingProxyType({})
+    """`_checkpoint`: (topic id, partition) → the first entry that the tree does not hold yet."""
+    origin: str | None = None
+    """`_checkpoint`: the name of the checkpointed log."""
 
     @classmethod
     def initial(cls, topic_id: str, partition: int) -> "PartitionState":
@@ -268,6 +275,13 @@ def _fold_replacement(state: PartitionState, entry: LogEntry) -> _Changes:
     }
 
 
+def _fold_erase(state: PartitionState, entry: LogEntry) -> _Changes:
+    """A replacement that says by which erasure, and which rows and payloads are gone."""
+    if entry.erasure is None or not (entry.erased_rows or entry.erased_payloads):
+        raise _invalid(state, entry, "names no erasure, or nothing that it erased")
+    return _fold_replacement(state, entry)
+
+
 def _same_place(inputs: list[SegmentRef], outputs: list[SegmentRef]) -> bool:
     linked = all(left.end <= right.start and left.head == right.prev for left, right in pairwise(outputs))
     return (
@@ -294,14 +308,28 @@ def _fold_gap(state: PartitionState, entry: LogEntry) -> _Changes:
 def _fold_resume(state: PartitionState, entry: LogEntry) -> _Changes:
     if state.halted is None:
         raise _invalid(state, entry, "comes without a halt")
-    _fold_hold(state, entry)
+    if not entry.by or not entry.reason:
+        raise _invalid(state, entry, "does not say by whom and why")
     return {"halted": None}
 
 
-def _fold_hold(state: PartitionState, entry: LogEntry) -> _Changes:
-    if not entry.by or not entry.reason:
-        raise _invalid(state, entry, "does not say by whom and why")
-    return {}
+def _fold_batch(state: PartitionState, entry: LogEntry) -> _Changes:
+    """The next leaves of the checkpoint tree, contiguous per partition."""
+    _require_writer(state, entry)
+    if state.topic_id != CHECKPOINT or not entry.leaves:
+        raise _invalid(state, entry, "adds leaves elsewhere than to the checkpoint tree, or none")
+    if entry.origin is None or (state.tree.size and entry.origin != state.origin):
+        raise _invalid(state, entry, f"is for another log than {state.origin!r}")
+    tree, covered = state.tree, {**state.covered}
+    for leaves in entry.leaves:
+        place = (leaves.topic_id, leaves.partition)
+        if leaves.topic_id == CHECKPOINT or leaves.first_n != covered.get(place, 0) or not leaves.hashes:
+            raise _invalid(state, entry, f"leaves out entries of {leaves.topic_id}/{leaves.partition}")
+        covered[place] = leaves.first_n + len(leaves.hashes)
+        tree = tree.grown(checkpoint_leaves(leaves))
+    if (entry.size, entry.root) != (tree.size, tree.root().hex()):
+        raise _invalid(state, entry, "states another size or root than its leaves give")
+    return {"tree": tree, "covered": MappingProxyType(covered), "origin": entry.origin}
 
 
 def _require_writer(state: PartitionState, entry: LogEntry) -> None:
@@ -323,9 +351,9 @@ _FOLDS: dict[EntryKind, Callable[[PartitionState, LogEntry], _Changes]] = {
     "append": _fold_append,
     "idle": _fold_idle,
     "compact": _fold_replacement,
-    "erase": _fold_replacement,
-    "hold": _fold_hold,
+    "erase": _fold_erase,
     "halt": _fold_halt,
     "gap": _fold_gap,
     "resume": _fold_resume,
+    "batch": _fold_batch,
 }

@@ -5,9 +5,60 @@ unchanged gives the same tree as the RFC's split at the largest power of two.
 """
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from hashlib import sha256
+from struct import Struct
+
+from schemas.log_entry import Leaves
 
 EMPTY_ROOT = sha256(b"").digest()
+_LEAF = Struct(">H")
+_LEAF_ENTRY = Struct(">IQ")
+
+
+@dataclass(frozen=True, slots=True)
+class Frontier:
+    """A tree that only grows, as the roots of its full subtrees from the largest to the smallest: all
+    that is needed to add leaves and to tell the root."""
+
+    size: int = 0
+    peaks: tuple[bytes, ...] = ()
+
+    def grown(self, leaves: Iterable[bytes]) -> "Frontier":
+        """The tree with leaf data added in order."""
+        size, peaks = self.size, list(self.peaks)
+        for leaf in leaves:
+            node, size = sha256(b"\x00" + leaf).digest(), size + 1
+            full = size
+            while full % 2 == 0:
+                node = sha256(b"\x01" + peaks.pop() + node).digest()
+                full //= 2
+            peaks.append(node)
+        return Frontier(size, tuple(peaks))
+
+    def root(self) -> bytes:
+        """The tree head, 32 bytes."""
+        if not self.peaks:
+            return EMPTY_ROOT
+        *left, node = self.peaks
+        for peak in reversed(left):
+            node = node_hash(peak, node)
+        return node
+
+
+def checkpoint_leaf(topic_id: str, partition: int, n: int, entry_sha256: bytes) -> bytes:
+    """Leaf data of a log entry in the checkpoint tree:
+    u16 length of the topic id ‖ topic id ‖ u32 partition ‖ u64 n ‖ SHA-256 of the entry's bytes."""
+    name = topic_id.encode()
+    return _LEAF.pack(len(name)) + name + _LEAF_ENTRY.pack(partition, n) + entry_sha256
+
+
+def checkpoint_leaves(leaves: Leaves) -> Iterable[bytes]:
+    """Leaf data of neighbouring entries, in order."""
+    for i, entry_sha256 in enumerate(leaves.hashes):
+        yield checkpoint_leaf(
+            leaves.topic_id, leaves.partition, leaves.first_n + i, bytes.fromhex(entry_sha256)
+        )
 
 
 def leaf_hash(leaf: bytes) -> bytes:

@@ -187,7 +187,6 @@ INVALID: dict[str, tuple[PartitionState, str, dict[str, Any]]] = {
     "gap by nobody": (halted(), "gap", {"end": 30, "reason": "r"}),
     "resume without a reason": (halted(), "resume", {"by": "ana"}),
     "resume without a halt": (sealed(), "resume", {"by": "ana", "reason": "r"}),
-    "hold by nobody": (sealed(), "hold", {"reason": "r"}),
 }  # fmt: skip
 
 

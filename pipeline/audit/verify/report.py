@@ -11,6 +11,9 @@ Verdict = Literal[
     "columns match the records",
     "segments linked",
     "log linked",
+    "erasures accounted for",
+    "checkpoints signed and consistent",
+    "anchored up to",
     "offsets complete",
 ]
 VERDICTS: tuple[Verdict, ...] = (
@@ -18,6 +21,9 @@ VERDICTS: tuple[Verdict, ...] = (
     "columns match the records",
     "segments linked",
     "log linked",
+    "erasures accounted for",
+    "checkpoints signed and consistent",
+    "anchored up to",
     "offsets complete",
 )
 
