@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --require-hashes
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo test check lint format kafka docs lock clean
+.PHONY: help setup setup-dev demo test check lint format kafka docs fault-matrix tamper-matrix lock clean
 
 help:  ## List the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -58,11 +58,17 @@ kafka: setup-dev  ## A real Apache Kafka on loopback (Docker, else Java 17 and M
 docs: setup-dev  ## Write the generated documentation: command line, configuration, schemas, topics
 	@$(BIN)/python scripts/docs
 
+fault-matrix: setup-dev  ## Every fault at every call that writes the store, as a table
+	@PYTHONPATH=tests $(BIN)/python -m support.fault_table
+
+tamper-matrix: setup-dev  ## Every known attack on the store and the verdicts that show it, as a table
+	@PYTHONPATH=tests $(BIN)/python -m support.tamper_matrix
+
 bench-% eval-%: setup-dev
 	@$(BIN)/python -m benchmarks.$(subst -,_,$@)
 
 lock:  ## Make the lock files anew from pyproject.toml (needs uv)
-	uv pip compile --quiet --python-version 3.11 --generate-hashes --no-annotate --no-header --extra build pyproject.toml -o requirements.lock
+	uv pip compile --quiet --python-version 3.11 --generate-hashes --no-annotate --no-header --extra build --extra s3 pyproject.toml -o requirements.lock
 	uv pip compile --quiet --python-version 3.11 --generate-hashes --no-annotate --no-header --extra build --extra dev --extra broker-fallback pyproject.toml -o requirements-dev.lock
 
 clean:  ## Remove what the commands made, but not .venv

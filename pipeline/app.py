@@ -12,11 +12,17 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import structlog
 
-from pipeline.audit.catalog import CatalogRunner
+from pipeline.audit.catalog_runner import CatalogRunner
+from pipeline.audit.checkpoint.runner import Checkpoints
 from pipeline.audit.compact import Compactor
 from pipeline.audit.control import AppendLog, AppendRow
+from pipeline.audit.erase.orders import ControlRows
+from pipeline.audit.erase.reach import Copies
+from pipeline.audit.erase.retention import Retention, RetentionRunner
+from pipeline.audit.erase.run import Eraser
+from pipeline.audit.readers.trail import ReadersRunner, ReadersTrail
 from pipeline.audit.signals import signals_from_rows
-from pipeline.audit.store import FINDINGS, Store
+from pipeline.audit.store import FINDINGS, open_store
 from pipeline.audit.writer import PartitionWriter, new_writer_id
 from pipeline.clock import NowMs, system_now_ms
 from pipeline.config import Config
@@ -69,7 +75,8 @@ class App:
         self.sources = sources
         self._now_ms = now_ms
         self.writer_id = new_writer_id()
-        self.store = Store(config.store.path)
+        self.store = open_store(config.store)
+        self.readers = ReadersTrail.of(self.store, config.readers, config.store)
         self.keys = Keys(config.keys.path)
         self.state = StateDatabase(config.state, config.respond)
         self.reasons = ReasonRedactor(config.redaction, self.keys)
@@ -81,6 +88,10 @@ class App:
             functools.partial(build_preparation, config, tuple(sources)), config.worker.processes
         )
         self.publisher = self._new_publisher()
+        self.checkpoints = Checkpoints(
+            self.store, config.checkpoint, config.keys.path, config.kafka, now_ms=now_ms
+        )
+        """Started by `run`; whoever runs stops them, after the kill switch has sealed its last command."""
         self.workers: dict[str, Worker] = {}
         self.sealed_ends: dict[tuple[str, int], int] = {}
         """Where each partition that this process has sealed goes on …"""
@@ -132,10 +143,13 @@ class App:
         watch.start()
         background = [
             Compactor(self.store, self.config.store, writer_id=self.writer_id, now_ms=self._now_ms),
-            CatalogRunner(self.store.root),
+            *([CatalogRunner(self.store)] if self.store.is_local or self.readers else []),
+            *([ReadersRunner(self.readers, self.config.readers.interval_s)] if self.readers else []),
+            self._new_retention(),
         ]
         for part in background:
             part.start()
+        self.checkpoints.start()
         try:
             await asyncio.gather(*ingest)
             all_sealed.set()
@@ -213,6 +227,14 @@ class App:
 
         return Publisher(self.store, self.state, f"{self.config.dead_letters.kind}/{topic}", producer)
 
+    def _new_retention(self) -> RetentionRunner:
+        """What applies the retention rules."""
+        copies = Copies(self.store, self.config, now_ms=self._now_ms)
+        grace_s = self.config.erasure.grace_s
+        eraser = Eraser(self.store, self.keys, copies, now_ms=self._now_ms, grace_s=grace_s)
+        retention = Retention(eraser, self.config.retention, now_ms=self._now_ms)
+        return RetentionRunner(retention, self.config.erasure.retention_interval_s)
+
     def _claim(self, topic_id: str, partition: int) -> PartitionWriter:
         return PartitionWriter.claim(
             self.store, topic_id, partition, writer_id=self.writer_id, now_ms=self._now_ms
@@ -272,9 +294,10 @@ class App:
             detect=self.config.detect,
             state=self.state,
             switch=self.switch,
-            snapshots=self.store.root / "snapshots",
+            snapshots=self.store.cache_dir / "snapshots",
             on_found=self.deliverer.wake,
             now_ms=self._now_ms,
+            control=ControlRows(self.store),
         )
 
 

@@ -18,11 +18,25 @@ VERBS = (
     "sources",
     "sql",
     "verify",
+    "prove",
+    "export",
     "catalog",
     "compact",
+    "erase",
     "redact",
 )
-GROUPS = ("gap", "dead_letters", "incidents", "page", "killswitch", "config")
+GROUPS = (
+    "gap",
+    "hold",
+    "retention",
+    "dead_letters",
+    "incidents",
+    "page",
+    "killswitch",
+    "config",
+    "checkpoint",
+    "keys",
+)
 """Modules whose `app` is a group of verbs."""
 
 

@@ -18,6 +18,10 @@ from pydantic_settings import (
     SettingsError,
 )
 
+from pipeline.audit.checkpoint.config import CheckpointConfig
+from pipeline.audit.erase.config import ErasureConfig, RetentionRule
+from pipeline.audit.objects.s3_config import cache_name, is_url
+from pipeline.audit.readers.config import ReadersConfig
 from pipeline.audit.store import StoreConfig
 from pipeline.decode.action_kind import ToolPatterns
 from pipeline.decode.sources import SourceConfig
@@ -47,7 +51,11 @@ class Config(BaseSettings):
     )
 
     store: StoreConfig = StoreConfig()
+    readers: ReadersConfig = ReadersConfig()
     keys: KeysConfig = KeysConfig()
+    checkpoint: CheckpointConfig = CheckpointConfig()
+    erasure: ErasureConfig = ErasureConfig()
+    retention: tuple[RetentionRule, ...] = ()
     state: StateConfig = StateConfig()
     kafka: KafkaConfig = KafkaConfig()
     topics: LocalTopicsConfig = LocalTopicsConfig()
@@ -84,16 +92,21 @@ class Config(BaseSettings):
         output = (self.dead_letters.kind == "kafka", self.dead_letters.topic)
         if any((source.kind == "kafka", source.topic) == output for source in self.sources):
             raise ValueError(f"dead_letters.topic {output[1]!r} is a source's topic; it needs its own")
-        store, keys = self.store.path.absolute(), self.keys.path.absolute()
+        store, keys = self.store.local_directory.absolute(), self.keys.path.absolute()
         if keys.is_relative_to(store):
             raise ValueError(f"keys.path {keys} lies in the store; keys must be kept outside it")
+        self.checkpoint.require_outside(store)
         if self.killswitch.journal.absolute().is_relative_to(store):
             raise ValueError("killswitch.journal lies in the store; a trip must survive the store's loss")
+        readers = self.readers.path.absolute() if self.readers.path else None
+        if readers and (readers.is_relative_to(store) or store.is_relative_to(readers)):
+            raise ValueError(f"readers.path {readers} and the store overlap; the copy needs its own place")
         return self
 
 
-def load_config(path: Path | None = None, *, store: Path | None = None) -> Config:
-    """Read the configuration. `store` is the command line's `--store`, which wins over everything.
+def load_config(path: Path | None = None, *, store: str | Path | None = None) -> Config:
+    """Read the configuration. `store` is the command line's `--store`, a directory or a URL, which wins over
+    everything.
 
     Without `path`: the file that AUDITFUSE_CONFIG names, else ./auditfuse.toml if it is there, else
     the defaults. Raises ConfigError that names file, key and reason of every mistake.
@@ -110,7 +123,7 @@ def load_config(path: Path | None = None, *, store: Path | None = None) -> Confi
         raise ConfigError(f"environment: {error}; write lists and tables as JSON") from None
 
 
-def _load(settings: dict[str, Any], store: Path | None) -> Config:
+def _load(settings: dict[str, Any], store: str | Path | None) -> Config:
     if store is None:
         return Config(**settings)
 
@@ -121,7 +134,8 @@ def _load(settings: dict[str, Any], store: Path | None) -> Config:
         def settings_customise_sources(
             cls, settings_cls: type[BaseSettings], *args: Any, **sources: PydanticBaseSettingsSource
         ) -> tuple[PydanticBaseSettingsSource, ...]:
-            first = InitSettingsSource(settings_cls, {"store": {"path": store}})
+            place = {"url": store} if is_url(store) else {"path": store, "url": None}
+            first = InitSettingsSource(settings_cls, {"store": place})
             return first, *super().settings_customise_sources(settings_cls, *args, **sources)
 
     checked = ConfigOfStore(**settings)
@@ -129,14 +143,18 @@ def _load(settings: dict[str, Any], store: Path | None) -> Config:
     return Config.model_construct(**{name: getattr(checked, name) for name in Config.model_fields})
 
 
-def _place_defaults(settings: dict[str, Any], store: Path | None) -> None:
+def _place_defaults(settings: dict[str, Any], store: str | Path | None) -> None:
     """Everything that is not placed elsewhere goes into one directory, each part in a folder of its own."""
     root = Path(settings.pop("data_dir", DEFAULT_DATA_DIR))
-    if store is not None:
-        root = store.with_name(store.name + "-data")
+    if is_url(store):
+        root /= cache_name(str(store))
+    elif store is not None:
+        root = Path(store).with_name(Path(store).name + "-data")
     places = {
         ("store", "path"): root / "store",
+        ("store", "cache"): root / "cache",
         ("keys", "path"): root / "keys",
+        ("checkpoint", "state"): root / "checkpoint",
         ("topics", "path"): root / "topics",
         ("killswitch", "journal"): root / "journal",
         ("state", "url"): f"sqlite:///{root / 'state.db'}",

@@ -9,18 +9,25 @@ import os
 import secrets
 from pathlib import Path
 
+_SYNCED: set[Path] = set()
+"""Directories whose names this process has seen synced."""
+
 
 def make_directory(path: Path, mode: int = 0o750) -> None:
-    """Create `path` and its parents, each entry synced to its parent; existing ones are left alone."""
-    missing: list[Path] = []
-    current = path
-    while not current.exists():
-        missing.append(current)
-        current = current.parent
-    for directory in reversed(missing):
+    """Create `path` and its parents, each entry synced to its parent.
+
+    One that exists is synced too, the first time: whoever made it may have died before that.
+    """
+    if path in _SYNCED and path.is_dir():
+        return
+    if not path.is_dir():
+        make_directory(path.parent, mode)
         with contextlib.suppress(FileExistsError):
-            os.mkdir(directory, mode)  # noqa: PTH102 (by attribute, see above)
-            sync_directory(directory.parent)
+            os.mkdir(path, mode)  # noqa: PTH102 (by attribute, see above)
+    # Not ours to read, so not ours to have made.
+    with contextlib.suppress(PermissionError):
+        sync_directory(path.parent)
+    _SYNCED.add(path)
 
 
 def sync_directory(path: Path) -> None:

@@ -39,7 +39,7 @@ class IngestReport(NamedTuple):
     dead_letters: int
     findings: int
     seconds: float
-    store: Path
+    store: str
 
 
 def ingest_files(config: Config, files: Sequence[Path], file_format: FileFormat | None) -> IngestReport:
@@ -68,13 +68,14 @@ async def _ingest(config: Config, plan: Sequence[tuple[Path, FileFormat, Format]
         app.stop()
         await asyncio.gather(running, return_exceptions=True)
         app.switch.stop()
+        await asyncio.to_thread(app.checkpoints.stop)
     return IngestReport(
         messages=messages,
         rows=app.sealed_rows,
         dead_letters=app.sealed_dead_letters,
         findings=app.watch.findings,
         seconds=round(time.monotonic() - began, 2),
-        store=config.store.path,
+        store=app.store.name,
     )
 
 

@@ -78,6 +78,19 @@ control_refusals = _counter("killswitch_refusals", "Control requests refused.", 
 journal_failing = _gauge("killswitch_journal_failing", "1 while the kill switch's journal cannot be written.")
 control_failing = _gauge("killswitch_control_failing", "1 while _control cannot be read or appended to.")
 
+# Checkpoints.
+checkpoint_size = _gauge("checkpoint_size", "Log entries that the newest checkpoint covers.")
+checkpoint_time = _gauge("checkpoint_timestamp_seconds", "When the newest checkpoint was made (Unix time).")
+checkpoint_failures = _counter("checkpoint_failures", "Passes of the sequencer that failed and are repeated.")
+checkpoint_left_out = _gauge(
+    "checkpoint_left_out", "Partition logs that are not what was checkpointed of them: left out, see verify."
+)
+anchor_size = _gauge("anchor_size", "The size of the newest checkpoint that an anchor took.", "anchor")
+anchor_waiting_seconds = _gauge(
+    "anchor_waiting_seconds", "How long an anchor has not taken the newest checkpoint.", "anchor"
+)
+anchor_failures = _counter("anchor_failures", "Attempts to reach an anchor that failed.", "anchor")
+
 
 def exposition() -> bytes:
     """All metrics in OpenMetrics text."""

@@ -38,6 +38,7 @@ def serve(config: Config) -> None:
     finally:
         control.stop()
         app.switch.stop()
+        app.checkpoints.stop()
 
 
 async def _run(app: App) -> None:

@@ -29,6 +29,8 @@ Timed = tuple[int, Key, LogEntry]
 HANDED_OVER_ROWS = 200_000
 GONE_AFTER_MS = 15 * 60_000
 """Three times the longest interval of idle entries."""
+LOOK_BACK_ENTRIES = 64
+"""Where a partition's last rows are looked for first, from its end; then twice as far, and so on."""
 EMPTY = pl.DataFrame(schema=SIGNAL_SCHEMA)
 
 
@@ -112,8 +114,8 @@ class Tail:
         return ((entry.at_ms, key, entry) for entry in self._logs[key].entries_after(n))
 
     def _below(self, key: Key, low: int) -> Iterator[Timed]:
-        last = self._read[key]
-        read = itertools.takewhile(lambda timed: timed[2].n <= last, self._above(key, -1))
+        last, first = self._read[key], self._logs[key].first_reaching(low)
+        read = itertools.takewhile(lambda timed: timed[2].n <= last, self._above(key, first - 1))
         return (timed for timed in read if _end_of(timed[2]) >= low)
 
     def gone(self, now_ms: int) -> list[Key]:
@@ -165,13 +167,16 @@ class Tail:
 
 def _last_seal_below(log: PartitionLog, end: int) -> int:
     """The number of the last entry with rows, all of them below `end`: `fresh` goes on after it."""
-    last = -1
-    for entry in log.entries_after(-1):
-        if _end_of(entry) > end:
-            break
-        if entry.kind == "seal":
-            last = entry.n
-    return last
+    beyond = log.first_reaching(end + 1)
+    first, width = beyond, LOOK_BACK_ENTRIES
+    while first > 0:
+        last, first = first, max(0, beyond - width)
+        read = itertools.islice(log.entries_after(first - 1), last - first)
+        seals = [entry.n for entry in read if entry.kind == "seal"]
+        if seals:
+            return seals[-1]
+        width *= 2
+    return -1
 
 
 def _end_of(entry: LogEntry) -> int:

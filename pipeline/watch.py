@@ -14,6 +14,7 @@ import msgspec
 import structlog
 
 from pipeline import durable, metrics
+from pipeline.audit.erase.orders import ControlRows
 from pipeline.clock import NowMs
 from pipeline.detect.config import DetectConfig
 from pipeline.detect.fold import Detection
@@ -51,7 +52,11 @@ class Watch:
         snapshots: Path,
         on_found: Callable[[], None],
         now_ms: NowMs,
+        control: ControlRows | None = None,
     ) -> None:
+        """`control` tells of erasures: what was learnt before one is forgotten."""
+        self._control = control
+        self._built_ms = 0
         self._tail = tail
         self._config = detect
         self._state = state
@@ -73,6 +78,11 @@ class Watch:
     def ends(self) -> Mapping[Key, int]:
         """The sealed ends consumed."""
         return self._ends
+
+    @property
+    def known_agents(self) -> frozenset[str]:
+        """Every agent that was seen."""
+        return frozenset(self._agents)
 
     def run(self, arrived: threading.Event, stop: threading.Event) -> None:
         """Consume whenever something was sealed. What fails is tried again from the committed ends."""
@@ -191,6 +201,7 @@ class Watch:
         """The state as of the committed ends: the nearest snapshot, and what was consumed since, silently.
         Also how many batches that was."""
         self._ends = self._state.sealed_ends()
+        self._built_ms = self._now_ms()
         detection = self._from_snapshot() or Detection(self._config)
         # A snapshot's too: the limit on the share of agents under trips counts by them.
         self._agents |= detection.agents
@@ -207,7 +218,10 @@ class Watch:
 
     def _from_snapshot(self) -> Detection | None:
         try:
-            content = self._snapshot_path(self._config.hash).read_bytes()
+            path = self._snapshot_path(self._config.hash)
+            if path.stat().st_mtime * 1000 < self._erased_ms():
+                durable.remove(path)
+            content = path.read_bytes()
             detection = Detection.restore(self._config, content)
         except (OSError, AuditfuseError):
             return None
@@ -216,7 +230,7 @@ class Watch:
 
     def _save_snapshot(self) -> None:
         detection = self._detection
-        if detection is None:
+        if detection is None or self._erased_ms() >= self._built_ms:
             return
         try:
             durable.make_directory(self._snapshots)
@@ -234,8 +248,24 @@ class Watch:
             self._save_snapshot()
         if now >= self._quiet_check_at:
             self._quiet_check_at = now + QUIET_CHECK_INTERVAL_S
+            if self._erased_ms() >= self._built_ms:
+                log.info("detection starts anew from the rows that an erasure left")
+                durable.remove(self._snapshot_path(self._config.hash))
+                self._detection, self._agents = None, set()
+                return
             if self._state.resolve_quiet(self._now_ms(), self._detector_now_ms()):
                 self._on_found()
+
+    def _erased_ms(self) -> int:
+        """When the latest erasure that a person ordered was complete."""
+        if self._control is None:
+            return 0
+        try:
+            self._control.refresh()
+        except (AuditfuseError, OSError) as error:
+            # A `_control` that cannot be read must not end detection; the sealer complains of it.
+            log.warning("erasures cannot be looked up", error=type(error).__name__)
+        return self._control.completed_ms()
 
     def _detector_now_ms(self) -> int | None:
         """How far detection has seen: while it stands still, nothing recovers."""

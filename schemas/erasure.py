@@ -4,10 +4,11 @@ from typing import Literal
 
 import msgspec
 
-Erased = Literal["row", "payload"]
+Erased = Literal["row", "payload", "where_found"]
+"""where_found: a row whose metadata holds a looked-for value goes whole, else its payload alone."""
 
 
-class Scope(msgspec.Struct, frozen=True, kw_only=True):
+class Scope(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Which rows, all given parts together. Values as they are stored, so a person is a pseudonym."""
 
     topic: str | None = None
@@ -17,10 +18,15 @@ class Scope(msgspec.Struct, frozen=True, kw_only=True):
     trace_id: str | None = None
     session_id: str | None = None
     end_user: str | None = None
+    pseudonyms: list[str] = []
+    """Rows that hold one of them anywhere, in metadata or payload."""
     from_ms: int | None = None
-    """Event rows by the span's end, others by broker time; at or after."""
+    """Events by the end of the span, dead letters by broker time, findings and incidents by their own; at or
+    after."""
     to_ms: int | None = None
     """Before."""
+    stored_before_ms: int | None = None
+    """Retention: events and dead letters by broker time, others as above; before."""
 
 
 class Erasure(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,15 +44,20 @@ class Erasure(msgspec.Struct, frozen=True, kw_only=True):
     what: Erased
     automatic: bool = False
     """By a retention rule, not by a person."""
-    predicate_salt: str
-    """32 random bytes (hex)."""
     predicate_sha256: str
-    """SHA-256 (hex) of the salt and the canonical JSON of what was looked for: the requester, who knows
-    what was asked, can prove that it was this."""
+    """SHA-256 (hex) of a salt and the canonical JSON of what was looked for: who knows what was asked and
+    has the salt can show that it was this. The salt is HMAC-SHA256 of the erasure's id under the key
+    `erasure`, so that nobody with the store alone can try names and numbers."""
+    scope: Scope | None = None
+    """intent by a retention rule: the rule's scope, which names no person."""
     rows: int | None = None
-    """completion: how many rows or payloads were erased."""
+    """completion: how many rows were erased whole."""
+    payloads: int | None = None
+    """completion: how many payloads were erased alone."""
     held_rows: int | None = None
     """completion: how many were left because of a legal hold."""
+    in_force_rows: int | None = None
+    """completion: how many were left because a trip or a hold that they speak of is in force."""
     out_of_reach: list[str] = []
     """completion: copies that auditfuse cannot reach, and until when they last."""
 

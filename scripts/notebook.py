@@ -2,14 +2,18 @@
 
     python scripts/notebook.py NOTEBOOK
 
-Needs no Jupyter: a cell's standard output and the value of its last expression are its outputs.
+Needs no Jupyter: a cell's standard output, the value of its last expression and the figures that it leaves
+open are its outputs.
 """
 
 import ast
+import base64
 import contextlib
 import io
 import json
+import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +22,7 @@ Cell = dict[str, Any]
 
 def execute(notebook: dict[str, Any]) -> list[Cell]:
     """The notebook's cells with the outputs that they have now. Raises what a cell raises."""
+    os.environ["MPLBACKEND"] = "agg"
     names: dict[str, Any] = {"__name__": "__main__"}
     count = 0
     cells: list[Cell] = []
@@ -32,7 +37,8 @@ def execute(notebook: dict[str, Any]) -> list[Cell]:
 
 def _run(source: str, names: dict[str, Any], count: int) -> list[Cell]:
     tree = ast.parse(source)
-    last = tree.body.pop() if tree.body and isinstance(tree.body[-1], ast.Expr) else None
+    is_shown = tree.body and isinstance(tree.body[-1], ast.Expr) and not source.rstrip().endswith(";")
+    last = tree.body.pop() if is_shown else None
     printed = io.StringIO()
     value = None
     with contextlib.redirect_stdout(printed):
@@ -47,7 +53,26 @@ def _run(source: str, names: dict[str, Any], count: int) -> list[Cell]:
         outputs.append(
             {"data": content, "execution_count": count, "metadata": {}, "output_type": "execute_result"}
         )
+    outputs += [
+        {"data": {"image/png": png}, "metadata": {}, "output_type": "display_data"} for png in _figures()
+    ]
     return outputs
+
+
+def _figures() -> Iterator[str]:
+    """The open figures of Matplotlib as PNG in base64; closed, as Jupyter does."""
+    if "matplotlib.pyplot" not in sys.modules:
+        return
+    from matplotlib import pyplot
+
+    for number in pyplot.get_fignums():
+        png = io.BytesIO()
+        # Without the version of Matplotlib, and with what lies outside of the axes.
+        pyplot.figure(number).savefig(
+            png, format="png", dpi=100, bbox_inches="tight", metadata={"Software": None}
+        )
+        yield base64.b64encode(png.getvalue()).decode()
+    pyplot.close("all")
 
 
 def _lines(text: str) -> list[str]:

@@ -3,10 +3,14 @@
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from _pytest._io import TerminalWriter
 from support import broker
+
+if TYPE_CHECKING:
+    from support.s3 import FakeS3
 
 NEEDS_APACHE = "needs Apache Kafka"
 
@@ -57,3 +61,12 @@ def kafka() -> Iterator[broker.TestBroker]:
     directory = Path(__file__).parent.parent / "build" / "kafka" / f"test-{os.getpid()}"
     with broker.running(directory) as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def s3() -> Iterator["FakeS3"]:
+    """The S3 server that all tests of a process share."""
+    from support.s3 import running  # moto takes a second to import
+
+    with running() as server:
+        yield server

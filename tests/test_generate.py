@@ -10,7 +10,7 @@ from support.running import auditfuse
 
 from pipeline.errors import ConfigError
 from pipeline.generate.agents import Agent
-from pipeline.generate.faults import parse_fault
+from pipeline.generate.faults import parse_fault, parse_release
 from pipeline.generate.stream import StreamConfig, fleet, generate
 from schemas.event import Event
 
@@ -103,3 +103,31 @@ def test_a_fault_of_an_agent_that_is_not_there_is_refused(tmp_path: Path) -> Non
 
 def test_an_agent_runs_under_its_own_principal() -> None:
     assert Agent("a", "prod", 1.0).principal == "sa:a@prod"
+
+
+def test_a_release_changes_the_version_from_its_onset_on_and_nothing_before() -> None:
+    fleet_of_two = fleet(2, 60.0)
+    release = (parse_release("agent-001@300=1.5.0"),)
+    plain = list(generate(StreamConfig(3, fleet_of_two, START_MS, 600.0)))
+    events = list(generate(StreamConfig(3, fleet_of_two, START_MS, 600.0, releases=release)))
+    onset_ns = (START_MS + 300_000) * 1_000_000
+    assert {
+        e.agent_version for e in events if e.agent_id == "agent-001" and e.start_time_unix_nano < onset_ns
+    } == {"1.4.2"}
+    assert {e.agent_version for e in calls(events, "agent-001", 300, 600)} == {"1.5.0"}
+    assert calls(events, "agent-002", 0, 600) == calls(plain, "agent-002", 0, 600)
+    assert calls(events, "agent-001", 0, 300) == calls(plain, "agent-001", 0, 300)
+
+
+def test_a_release_that_cannot_be_read_says_so() -> None:
+    with pytest.raises(ConfigError, match="AGENT@ONSET=VERSION"):
+        parse_release("agent-001=1.5.0")
+
+
+def test_office_hours_are_busy_and_nights_and_weekends_are_not() -> None:
+    monday_ms = 1_789_948_800_000
+    config = StreamConfig(3, fleet(1, 6.0), monday_ms, 7 * 86_400.0, office_hours=True)
+    hours = Counter((e.start_time_unix_nano // 1_000_000 - monday_ms) // 3_600_000 for e in generate(config))
+    noon, night, saturday_noon = (sum(hours[first + i] for i in range(4)) for first in (10, 22, 5 * 24 + 10))
+    assert noon > 4 * night
+    assert noon > 2 * saturday_noon

@@ -13,7 +13,6 @@ import logging
 import os
 import secrets
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Generator
 from pathlib import Path
@@ -22,10 +21,12 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pipeline import durable
+from pipeline.audit.checkpoint.shown import ShownCheckpoints
 from pipeline.audit.log import PartitionLog, PartitionState
+from pipeline.audit.reading import Reading
 from pipeline.audit.repeats import PublishedRows, Repeats
 from pipeline.audit.store import APPEND_PARTITIONS, CONTROL, FINDINGS, Store
-from pipeline.audit.views import COLUMN_COMMENTS, base_views, derived_views, quoted
+from pipeline.audit.views.template import fingerprint, point_to, start_catalog
 from pipeline.clock import NowMs, system_now_ms
 from pipeline.errors import StoreError
 
@@ -50,18 +51,27 @@ class Pointer(msgspec.Struct, frozen=True, kw_only=True):
     built_at_ms: int
     tails: dict[str, int]
     """`<topic id>/<partition>` → entries of its log that the catalog stands on."""
+    views: str = ""
+    """Which definitions of views it has: another version of auditfuse builds it anew."""
+
+    def shows(self, tails: dict[str, int]) -> bool:
+        """Whether it stands on these log tails, with the views of today."""
+        return self.tails == tails and self.views == fingerprint()
 
 
 class Catalog:
     """The catalog of one store, kept open by whoever builds it again and again. One thread at a time."""
 
-    def __init__(self, root: Path, *, now_ms: NowMs = system_now_ms) -> None:
-        self.directory = root.absolute() / "catalog"
+    def __init__(self, store: Store, *, now_ms: NowMs = system_now_ms) -> None:
+        self.directory = store.cache_dir / "catalog"
+        self._working = self.directory / "working.duckdb"
         self.warnings: list[str] = []
         """Partitions whose log could not be read to its end: they are shown as far as it could."""
-        self._store = Store(root)
+        self._store = store
+        self._reading = Reading(store)
         self._now_ms = now_ms
         self._logs: dict[tuple[str, int], PartitionLog] = {}
+        self._checkpoints = ShownCheckpoints(store)
 
     def refresh(self, *, at_once: bool = False) -> Path | None:
         """Build the next catalog if the logs have grown; returns the newest one's path.
@@ -77,12 +87,32 @@ class Catalog:
             age_ms = self._now_ms() - pointer.built_at_ms if pointer else MIN_INTERVAL_MS
             if held and (at_once or not 0 <= age_ms < MIN_INTERVAL_MS):
                 states = self.states()
+                self._save_snapshots()
                 tails = _tails(states)
-                if pointer is None or pointer.tails != tails or not (self.directory / pointer.file).exists():
+                if not (pointer and pointer.shows(tails) and (self.directory / pointer.file).exists()):
                     _require_ahead(pointer, tails)
                     pointer = self._build(states, tails, pointer.number + 1 if pointer else 1)
                     self._remove_superseded(pointer)
+                    self._reading.let_go(states, keep_after_ms=self._now_ms() - GRACE_S * 1000)
         return self.directory / pointer.file if pointer else None
+
+    def renew(self) -> bool:
+        """Build a catalog from nothing but the live segments and delete every older one, for an erasure:
+        files that they name are about to go. False where another process is building one: try again."""
+        durable.make_directory(self.directory)
+        with self._lock() as held:
+            if not held:
+                return False
+            for path in (self._working, self._working.with_name(self._working.name + ".wal")):
+                durable.remove(path)
+            states, pointer = self.states(), self.pointer()
+            _require_ahead(pointer, _tails(states))
+            newest = self._build(states, _tails(states), pointer.number + 1 if pointer else 1)
+            for path in self.directory.glob("catalog-*.duckdb"):
+                if path.name != newest.file:
+                    durable.remove(path)
+            self._reading.let_go(states)
+        return True
 
     def pointer(self) -> Pointer | None:
         """The newest catalog, None where none was built yet."""
@@ -94,7 +124,7 @@ class Catalog:
     def is_stale(self) -> bool:
         """Whether the logs have grown beyond the newest catalog."""
         pointer = self.pointer()
-        return pointer is None or pointer.tails != _tails(self.states())
+        return pointer is None or not pointer.shows(_tails(self.states()))
 
     def write_copy(self, target: Path) -> None:
         """A catalog file at `target`, which must not exist, with absolute paths to this store's files."""
@@ -113,37 +143,47 @@ class Catalog:
                 self.warnings.append(str(error))
         return [log.state for _, log in sorted(self._logs.items())]
 
+    def _save_snapshots(self) -> None:
+        for log in self._logs.values():
+            with contextlib.suppress(OSError):
+                log.save_snapshot()
+
     def _build(self, states: list[PartitionState], tails: dict[str, int], number: int) -> Pointer:
         import duckdb
 
         for leftover in self.directory.glob(".building-*"):
             durable.remove(leftover)
         building = self.directory / f".building-{secrets.token_hex(8)}"
-        working = self.directory / "working.duckdb"
+        working = self._working
         try:
             self._write(building, states, working)
         except duckdb.Error:
             # A working file that a power cut damaged must not keep the catalog from being built.
-            for path in (building, working, self.directory / "working.duckdb.wal"):
+            for path in (building, working, working.with_name(working.name + ".wal")):
                 durable.remove(path)
             self._write(building, states, working)
         building.chmod(0o440)
         name = f"catalog-{number:012d}.duckdb"
         os.replace(building, self.directory / name)  # noqa: PTH105 (by attribute, for the crash tests)
-        pointer = Pointer(number=number, file=name, built_at_ms=self._now_ms(), tails=tails)
+        pointer = Pointer(
+            number=number, file=name, built_at_ms=self._now_ms(), tails=tails, views=fingerprint()
+        )
         durable.replace_atomically(self.directory / "current.json", msgspec.json.encode(pointer))
         return pointer
 
     def _write(self, target: Path, states: list[PartitionState], working: Path | None) -> None:
         import duckdb
 
-        with duckdb.connect(str(target)) as connection:
-            self._write_segments(connection, states)
-        with Repeats(working) as repeats:
+        self._reading.bring(states)
+        with Repeats(working, self._reading.prepare) as repeats:
             repeats.add(self._published(states))
-            count = repeats.copy_to(target)
+            start_catalog(target, has_repeats=repeats.count > 0)
+            repeats.copy_to(target)
         with duckdb.connect(str(target)) as connection:
-            self._write_views(connection, states, has_repeats=count > 0)
+            self._reading.prepare(connection)
+            self._write_segments(connection, states)
+            self._checkpoints.write(connection, states)
+            self._point_to_segments(connection, states)
 
     def _published(self, states: list[PartitionState]) -> list[PublishedRows]:
         return [
@@ -158,10 +198,9 @@ class Catalog:
         ]
 
     def _location(self, state: PartitionState, name: str) -> str:
-        return self._store.segment_location(state.topic_id, state.partition, name)
+        return self._reading.location(state.topic_id, state.partition, name)
 
     def _write_segments(self, connection: duckdb.DuckDBPyConnection, states: list[PartitionState]) -> None:
-        connection.execute(_SEGMENTS_SCHEMA)
         rows = [
             [state.topic_id, state.partition, ref.name]
             + [getattr(ref, name) for name in _SEGMENT_FACTS]
@@ -174,19 +213,12 @@ class Catalog:
         if columns:
             connection.execute(_SEGMENTS_INSERT, columns)
 
-    def _write_views(
-        self, connection: duckdb.DuckDBPyConnection, states: list[PartitionState], *, has_repeats: bool
-    ) -> None:
+    def _point_to_segments(self, connection: duckdb.DuckDBPyConnection, states: list[PartitionState]) -> None:
         paths: dict[str, list[str]] = {"": [], CONTROL: [], FINDINGS: []}
         for state in states:
             key = state.topic_id if state.topic_id in APPEND_PARTITIONS else ""
             paths.setdefault(key, []).extend(self._location(state, name) for name in state.live)
-        for view in [*base_views(paths[""], paths[CONTROL], paths[FINDINGS]), *derived_views(has_repeats)]:
-            connection.execute(f'CREATE VIEW "{view.name}" AS {view.sql}')
-            connection.execute(f'COMMENT ON VIEW "{view.name}" IS {quoted(view.comment)}')
-        for view_name, comments in COLUMN_COMMENTS.items():
-            for column, comment in comments.items():
-                connection.execute(f'COMMENT ON COLUMN "{view_name}"."{column}" IS {quoted(comment)}')
+        point_to(connection, paths[""], paths[CONTROL], paths[FINDINGS])
 
     def _remove_superseded(self, newest: Pointer) -> None:
         oldest_kept_s = time.time() - GRACE_S
@@ -214,11 +246,6 @@ _SEGMENT_FACTS = (
     *("start", "end", "rows", "events", "bytes", "min_event_ms", "max_event_ms"),
     *("sha256", "prev", "head", "merkle_root"),
 )
-_SEGMENTS_SCHEMA = """
-CREATE TABLE live_segments (topic_id VARCHAR, "partition" INTEGER, name VARCHAR, "start" BIGINT, "end" BIGINT,
-    "rows" BIGINT, events BIGINT, bytes BIGINT, min_event_time TIMESTAMP, max_event_time TIMESTAMP,
-    sha256 VARCHAR, prev VARCHAR, head VARCHAR, merkle_root VARCHAR, path VARCHAR)
-"""
 _SEGMENTS_INSERT = f"""
 INSERT INTO live_segments
 SELECT {", ".join(f"epoch_ms(c{i}::BIGINT)" if i in (8, 9) else f"c{i}" for i in range(15))}
@@ -241,25 +268,24 @@ def _require_ahead(pointer: Pointer | None, tails: dict[str, int]) -> None:
             )
 
 
-def build_catalog(root: Path, *, now_ms: NowMs = system_now_ms) -> Path | None:
-    """Bring the catalog of the store at `root` up to date; returns the newest one's path.
+def build_catalog(store: Store, *, now_ms: NowMs = system_now_ms) -> Path | None:
+    """Bring the catalog of `store` up to date; returns the newest one's path.
 
     None where another process is building the first one. Raises StoreError, OSError.
     """
-    return Catalog(root, now_ms=now_ms).refresh()
+    return Catalog(store, now_ms=now_ms).refresh()
 
 
 @contextlib.contextmanager
-def newest_catalog(root: Path, *, warn: Callable[[str], None] = _log.warning) -> Generator[Path]:
+def newest_catalog(store: Store, *, warn: Callable[[str], None] = _log.warning) -> Generator[Path]:
     """The path of a catalog that shows all that was sealed when this was called.
 
     Built first where it is stale. Where the store cannot be written, a catalog that its builder keeps
     fresh is taken, else one is built in a temporary directory and removed afterwards.
     """
-    if not root.is_dir():
-        raise StoreError(f"there is no store at {root}; give its directory with --store")
-    catalog = Catalog(root)
-    if os.access(root / "catalog" if (root / "catalog").exists() else root, os.W_OK):
+    store.require()
+    catalog = Catalog(store)
+    if os.access(_nearest_directory(catalog.directory), os.W_OK):
         path = _up_to_date(catalog)
         for warning in catalog.warnings:
             warn(warning)
@@ -275,6 +301,10 @@ def newest_catalog(root: Path, *, warn: Callable[[str], None] = _log.warning) ->
         yield target
 
 
+def _nearest_directory(path: Path) -> Path:
+    return next(one for one in (path, *path.parents) if one.is_dir())
+
+
 def _up_to_date(catalog: Catalog) -> Path:
     """Refresh until nothing is missing that was sealed before; another builder is waited for."""
     deadline_s = time.monotonic() + 60
@@ -286,38 +316,3 @@ def _up_to_date(catalog: Catalog) -> Path:
         if time.monotonic() > deadline_s:
             raise StoreError("another process has been building the catalog for a minute; try again")
         time.sleep(0.05)
-
-
-class CatalogRunner:
-    """Keeps the catalog fresh in a thread of its own while `auditfuse run` goes on."""
-
-    def __init__(self, root: Path, *, interval_ms: int = MIN_INTERVAL_MS) -> None:
-        self._catalog = Catalog(root)
-        self._interval_s = max(interval_ms, MIN_INTERVAL_MS) / 1000
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="catalog", daemon=True)
-
-    def start(self) -> None:
-        """Begin to build."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Build once more, so that the catalog shows all that was sealed, and end. Waits for both."""
-        self._stopping.set()
-        self._thread.join()
-
-    def _run(self) -> None:
-        while not self._stopping.wait(self._interval_s):
-            self._refresh()
-        self._refresh(at_once=True)
-
-    def _refresh(self, *, at_once: bool = False) -> None:
-        import duckdb
-
-        try:
-            self._catalog.refresh(at_once=at_once)
-        except (StoreError, OSError) as error:
-            _log.warning("the catalog could not be refreshed: %s", error)
-        except duckdb.Error as error:
-            # DuckDB's texts may quote a value: only its kind is told. The trail itself is not at risk.
-            _log.warning("the catalog could not be refreshed: %s", type(error).__name__)

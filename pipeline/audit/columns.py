@@ -1,7 +1,7 @@
 """The columns of a segment: types, and where in `meta` each typed column is a copy of.
 
 Two layouts: event topics (events, dead letters) and append partitions (`_control`, `_findings`:
-commands, findings, incidents). Columns are built by batch: one attribute of all rows at a time.
+commands, erasures, holds, findings, incidents). Columns are built by batch: one attribute of all rows at a time.
 """
 
 from collections.abc import Mapping, Sequence
@@ -103,9 +103,10 @@ EVENT_COLUMNS: tuple[TypedColumn, ...] = (
     _dead_letter("length", pa.int64()),
     _dead_letter("error_position", pa.int64()),
 )
+_IN_APPEND_PARTITIONS: tuple[RowKind, ...] = ("command", "erasure", "hold", "finding", "incident")
 APPEND_COLUMNS: tuple[TypedColumn, ...] = (
-    _append("id", {"command": "id", "finding": "id", "incident": "id"}),
-    _append("at_ms", {"command": "at_ms", "finding": "found_at_ms", "incident": "at_ms"}, pa.int64()),
+    _append("id", dict.fromkeys(_IN_APPEND_PARTITIONS, "id")),
+    _append("at_ms", dict.fromkeys(_IN_APPEND_PARTITIONS, "at_ms") | {"finding": "found_at_ms"}, pa.int64()),
     _append("command", {"command": "command"}),
     _append("finding_id", {"command": "finding_id", "finding": "id"}),
     _append("incident_id", {"finding": "incident_id", "incident": "incident_id"}),
@@ -117,7 +118,7 @@ APPEND_COLUMNS: tuple[TypedColumn, ...] = (
     _append("agent_id", {"command": "selector.agent", "finding": "finding.agent_id", "incident": "agent_id"}),
     _append("severity", {"finding": "finding.severity", "incident": "severity"}),
     _append("status", {"incident": "status"}),
-    _append("by", {"command": "by", "incident": "by"}),
+    _append("by", dict.fromkeys(("command", "erasure", "hold", "incident"), "by")),
 )
 
 DICTIONARY_COLUMNS: tuple[str, ...] = (

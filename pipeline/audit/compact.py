@@ -1,27 +1,30 @@
-"""Compaction: neighbouring small segments become one, so that a partition keeps few live files.
+"""The compaction pass: neighbouring small segments become one, files that nobody needs go, old log entries
+are bundled, and snapshots of the logs are kept fresh.
 
-Sizes fall into tiers, each a fan-in larger than the one below; neighbours up to one tier are merged
-once there are enough of them, so a row is rewritten about once a tier. The rows, their order and
-their links stay; the footer keeps the link of every original segment.
+The rows of a segment, their order, their hashes and links stay as they are.
 """
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from hashlib import sha256
 from typing import NamedTuple
 
 import structlog
 
+from pipeline.audit.bundle import LogBundler, covered_entries
+from pipeline.audit.compact_plan import plan_runs
+from pipeline.audit.entries import Clock, boot_clock_s
 from pipeline.audit.log import PartitionLog, PartitionState
 from pipeline.audit.merge import merge
-from pipeline.audit.store import SegmentName, Store, StoreConfig
+from pipeline.audit.store import CHECKPOINT, SegmentName, Store, StoreConfig
 from pipeline.audit.writer import new_writer_id
 from pipeline.clock import NowMs
 from pipeline.errors import AuditfuseError, Fenced, StoreError
 from schemas.log_entry import SegmentRef
 
-SMALLEST_TIER_BYTES = 64 * 1024
-ENTRY_MAX_INPUTS = 1000
+PASS_MAX_RUNS = 4
+"""So many merges a partition and pass: the others get their turn, and stopping does not wait for long."""
+_HASH_BLOCK_BYTES = 16 * 1024 * 1024
 
 log = structlog.get_logger()
 
@@ -35,6 +38,12 @@ class CompactReport(NamedTuple):
     """Segments made of them."""
     deleted: int = 0
     """Files deleted: replaced and past their grace period, or never published."""
+    bundled: int = 0
+    """Log entries put into bundles."""
+
+    def plus(self, other: "CompactReport") -> "CompactReport":
+        """Both passes together."""
+        return CompactReport(*map(sum, zip(self, other, strict=True)))
 
 
 class PartitionCompactor:
@@ -52,12 +61,16 @@ class PartitionCompactor:
         *,
         writer_id: str,
         now_ms: NowMs,
+        clock_s: Clock = boot_clock_s,
     ) -> None:
-        self._log = PartitionLog(store, topic_id, partition)
+        self._log = PartitionLog(store, topic_id, partition, clock_s=clock_s)
+        self._bundler = LogBundler(self._log, clock_s)
         self._config = config
         self._writer_id = writer_id
         self._now_ms = now_ms
         self._epoch: int | None = None
+        self._refused: set[str] = set()
+        """Files that the storage does not let go: an object lock or a policy keeps them."""
 
     def run_once(self) -> CompactReport:
         """Merge what is due and delete what nobody reads any more.
@@ -71,19 +84,46 @@ class PartitionCompactor:
             self._epoch = None
             raise
 
+    def tend_log(self, checkpoint: PartitionState) -> CompactReport:
+        """Bundle the entries that `checkpoint`, the state of `_checkpoint`, covers, and keep a snapshot for
+        those who open the log. Needs no claim.
+
+        Raises StoreError where entries and bundles do not fit together, OSError.
+        """
+        state = self._log.refresh()
+        self._log.save_snapshot()
+        done = self._bundler.run_once(covered_entries(state, checkpoint))
+        return CompactReport(deleted=done.deleted, bundled=done.bundled)
+
     def _run_once(self) -> CompactReport:
         state = self._log.refresh()
-        runs = plan_runs(list(state.live.values()), self._config)
+        runs = plan_runs(list(state.live.values()), self._config, state.idle_until_ms)[:PASS_MAX_RUNS]
         if not runs and not self._doomed(state):
             return CompactReport()
         if self._epoch is None:
             self._epoch = self._claim()
         for run in runs:
-            self._replace(run, self._epoch)
+            try:
+                self._replace(run, self._epoch)
+            except FileNotFoundError:
+                # Where another host holds maintenance by now, it has replaced or swept what is missing.
+                self._current()
+                raise
         doomed = self._doomed(self._current())
-        for name in doomed:
+        deleted = sum(self._delete(name) for name in doomed)
+        return CompactReport(sum(map(len, runs)), len(runs), deleted)
+
+    def _delete(self, name: str) -> bool:
+        try:
             self._log.store.delete_segment(self._log.topic_id, self._log.partition, name)
-        return CompactReport(sum(map(len, runs)), len(runs), len(doomed))
+        except PermissionError as error:
+            if not self._refused:
+                log.warning(
+                    "the storage keeps replaced segments", topic_id=self._log.topic_id, reason=error.strerror
+                )
+            self._refused.add(name)
+            return False
+        return True
 
     def _claim(self) -> int:
         while True:
@@ -106,7 +146,7 @@ class PartitionCompactor:
         where = (partition_log.topic_id, partition_log.partition)
         built = merge(store, *where, run, epoch=epoch)
         store.create_segment(*where, built.ref.name, built.content)
-        if sha256(store.read_segment(*where, built.ref.name)).hexdigest() != built.ref.sha256:
+        if self._stored_hash(built.ref) != built.ref.sha256:
             raise StoreError(f"segment {where[0]}/{where[1]}/{built.ref.name} does not read back as written")
         while True:
             self._current()
@@ -121,6 +161,13 @@ class PartitionCompactor:
             if partition_log.try_append(entry):
                 return
 
+    def _stored_hash(self, ref: SegmentRef) -> str:
+        digest = sha256()
+        with self._log.store.open_segment(self._log.topic_id, self._log.partition, ref.name) as source:
+            while block := source.read(_HASH_BLOCK_BYTES):
+                digest.update(block)
+        return digest.hexdigest()
+
     def _doomed(self, state: PartitionState) -> list[str]:
         """Files that no entry makes live and none ever will, replaced ones only after their grace."""
         grace_ms = self._config.superseded_grace_s * 1000
@@ -129,7 +176,10 @@ class PartitionCompactor:
         return [
             name
             for name in names
-            if name not in state.live and name not in resting and self._is_dead(name, state)
+            if name not in state.live
+            and name not in resting
+            and name not in self._refused
+            and self._is_dead(name, state)
         ]
 
     def _is_dead(self, text: str, state: PartitionState) -> bool:
@@ -143,7 +193,7 @@ class PartitionCompactor:
 
 
 class Compactor:
-    """Compacts all partitions of a store, pass after pass, in a thread of its own."""
+    """Passes over all partitions of a store, again and again, in a thread of its own."""
 
     def __init__(self, store: Store, config: StoreConfig, *, writer_id: str, now_ms: NowMs) -> None:
         self._store = store
@@ -151,6 +201,7 @@ class Compactor:
         self._writer_id = writer_id
         self._now_ms = now_ms
         self._partitions: dict[tuple[str, int], PartitionCompactor] = {}
+        self._checkpoint = PartitionLog(store, CHECKPOINT, 0)
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="compactor", daemon=True)
 
@@ -170,17 +221,21 @@ class Compactor:
         for key in self._store.partitions():
             if self._stopping.is_set():
                 break
-            if key not in self._partitions:
-                self._partitions[key] = PartitionCompactor(
-                    self._store, *key, self._config, writer_id=self._writer_id, now_ms=self._now_ms
-                )
-            done = self._try_once(self._partitions[key], key)
-            report = CompactReport(*map(sum, zip(report, done, strict=True)))
+            report = report.plus(self._try_once(key))
         return report
 
-    def _try_once(self, partition: PartitionCompactor, key: tuple[str, int]) -> CompactReport:
+    def pass_over(self, key: tuple[str, int]) -> CompactReport:
+        """One pass over one partition. Raises what stopped it."""
+        if key not in self._partitions:
+            self._partitions[key] = PartitionCompactor(
+                self._store, *key, self._config, writer_id=self._writer_id, now_ms=self._now_ms
+            )
+        partition = self._partitions[key]
+        return partition.run_once().plus(partition.tend_log(self._checkpoint.refresh()))
+
+    def _try_once(self, key: tuple[str, int]) -> CompactReport:
         try:
-            return partition.run_once()
+            return self.pass_over(key)
         except Fenced:
             log.info("another host compacts this partition", topic_id=key[0], partition=key[1])
         except (AuditfuseError, OSError) as error:
@@ -190,63 +245,30 @@ class Compactor:
 
     def _run(self) -> None:
         while not self._stopping.wait(self._config.compact_interval_s):
-            self.run_once()
+            try:
+                self.run_once()
+            except OSError as error:
+                log.error("the store cannot be listed, compaction waits", reason=type(error).__name__)
 
 
-def compact_store(store: Store, config: StoreConfig, *, now_ms: NowMs) -> CompactReport:
-    """Pass over every partition until nothing is due. Raises what stopped a partition."""
-    report, writer_id = CompactReport(), new_writer_id()
-    for key in store.partitions():
-        partition = PartitionCompactor(store, *key, config, writer_id=writer_id, now_ms=now_ms)
-        while (done := partition.run_once()) != CompactReport():
-            report = CompactReport(*map(sum, zip(report, done, strict=True)))
+Progress = Callable[[CompactReport, int, int], None]
+"""Called before each pass with the report so far, the partitions done, and those there are."""
+
+
+def compact_store(
+    store: Store, config: StoreConfig, *, now_ms: NowMs, progress: Progress | None = None
+) -> CompactReport:
+    """Pass over every partition until nothing is due. Raises what stopped a partition, StoreError where there
+    is no store."""
+    store.require()
+    report = CompactReport()
+    compactor = Compactor(store, config, writer_id=new_writer_id(), now_ms=now_ms)
+    partitions = store.partitions()
+    for number, key in enumerate(partitions):
+        done = None
+        while done != CompactReport():
+            if progress is not None:
+                progress(report, number, len(partitions))
+            done = compactor.pass_over(key)
+            report = report.plus(done)
     return report
-
-
-def plan_runs(live: Sequence[SegmentRef], config: StoreConfig) -> list[list[SegmentRef]]:
-    """The runs of neighbours to merge now; `live` is in order. Small tiers go first."""
-    tiers = [_tier(ref, config) for ref in live]
-    taken: set[int] = set()
-    runs: list[list[SegmentRef]] = []
-    for limit in range(max(tiers, default=0) + 1):
-        due = [
-            i
-            for i, ref in enumerate(live)
-            if i not in taken and tiers[i] <= limit and ref.bytes < config.compact_target_bytes
-        ]
-        for chunk in _chunks(live, due, config):
-            taken.update(chunk)
-            runs.append([live[i] for i in chunk])
-    return runs
-
-
-def _tier(ref: SegmentRef, config: StoreConfig) -> int:
-    tier, limit = 0, SMALLEST_TIER_BYTES
-    while ref.bytes >= limit:
-        tier, limit = tier + 1, limit * config.compact_fan_in_files
-    return tier
-
-
-def _chunks(live: Sequence[SegmentRef], due: Sequence[int], config: StoreConfig) -> Iterator[list[int]]:
-    """Neighbours among `due`, cut at the target size, as far as merging them is worth it."""
-    chunk: list[int] = []
-    size = 0
-    for i in due:
-        full = size >= config.compact_target_bytes or len(chunk) >= ENTRY_MAX_INPUTS
-        if chunk and (full or i != chunk[-1] + 1):
-            if _is_worth_it([live[one].bytes for one in chunk], config):
-                yield chunk
-            chunk, size = [], 0
-        chunk.append(i)
-        size += live[i].bytes
-    if chunk and _is_worth_it([live[one].bytes for one in chunk], config):
-        yield chunk
-
-
-def _is_worth_it(sizes: Sequence[int], config: StoreConfig) -> bool:
-    """Enough files, and of one size: a large one is not rewritten again for a few small ones."""
-    if sum(sizes) >= config.compact_target_bytes:
-        return len(sizes) >= 2
-    return len(sizes) >= config.compact_fan_in_files and 2 * sum(sizes) >= config.compact_fan_in_files * max(
-        sizes
-    )

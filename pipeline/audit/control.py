@@ -72,6 +72,8 @@ class AppendLog:
         while True:
             state = self._log.refresh()
             missing = [row for row in rows if row.id not in state.ids]
+            if len(missing) < len(rows):
+                self._log.confirm()
             if not missing or self._try_append(state, missing):
                 return [row.id for row in missing]
 
@@ -98,7 +100,7 @@ class AppendLog:
         if log.try_append(entry):
             return True
         # Its entry number went to another: no entry can name this file any more.
-        log.store.delete_segment(log.topic_id, log.partition, built.ref.name)
+        log.store.discard_segment(log.topic_id, log.partition, built.ref.name)
         return False
 
 

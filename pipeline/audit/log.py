@@ -1,88 +1,20 @@
-"""The partition log: numbered entries whose fold says what is live, and who may write.
+"""A partition's log: read and folded as it grows, and appended to by compare-and-set."""
 
-`fold` is pure and the only place that decides whether an entry is valid: a writer folds an entry
-before it creates it, a reader folds it after reading it, verification folds them all again.
-"""
-
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from bisect import bisect_left
+from collections.abc import Iterator
 from hashlib import sha256
-from itertools import pairwise
-from types import MappingProxyType
 from typing import Any
 
 import msgspec
 
-from pipeline.audit import chain
-from pipeline.audit.merkle import Frontier, checkpoint_leaves
-from pipeline.audit.store import APPEND_PARTITIONS, CHECKPOINT, CONTROL, FINDINGS, SegmentName, Store
+from pipeline.audit.entries import Clock, Entries, boot_clock_s
+from pipeline.audit.fold import PartitionState, fold
+from pipeline.audit.log_snapshot import SNAPSHOT_EVERY_ENTRIES, load_snapshot, save_snapshot
+from pipeline.audit.store import Store
 from pipeline.errors import StoreError
-from schemas.log_entry import ZERO_HASH, EntryKind, LogEntry, SegmentKind, SegmentRef
+from schemas.log_entry import EntryKind, LogEntry
 
-RETIRED_KEPT_MS = 3_600_000
-"""Replaced files are remembered this long, counted in the log's own time, so that a sweep tells a
-file that queries may still read from one that was never published."""
-
-
-class IdSet:
-    """An immutable set of ids that grows cheaply: frozensets, each at least twice the next one."""
-
-    __slots__ = ("_levels",)
-
-    def __init__(self, levels: tuple[frozenset[str], ...] = ()) -> None:
-        self._levels = levels
-
-    def __contains__(self, one_id: str) -> bool:
-        return any(one_id in level for level in self._levels)
-
-    def __len__(self) -> int:
-        return sum(map(len, self._levels))
-
-    def __or__(self, ids: Iterable[str]) -> "IdSet":
-        levels, newest = list(self._levels), frozenset(ids)
-        while levels and len(levels[-1]) < 2 * len(newest):
-            newest |= levels.pop()
-        return IdSet((*levels, newest)) if newest else self
-
-
-class PartitionState(msgspec.Struct, frozen=True, kw_only=True):
-    """What a partition's entries add up to. `live` is ordered by start."""
-
-    topic_id: str
-    partition: int
-    next_n: int = 0
-    last_hash: str = ZERO_HASH
-    """SHA-256 (hex) of the bytes of the last entry."""
-    last_ms: int = 0
-    """`at_ms` of the last entry."""
-    end: int = 0
-    """Every offset below is accounted for; the next segment starts here."""
-    head: bytes
-    """The chain hash of the last row, or what stands before the first."""
-    rows: int = 0
-    writer: str | None = None
-    epoch: int = 0
-    maintenance_writer: str | None = None
-    maintenance_epoch: int = 0
-    live: Mapping[str, SegmentRef] = MappingProxyType({})
-    retired: Mapping[str, int] = MappingProxyType({})
-    """Names that a compaction or erasure replaced → `at_ms` of that entry, for the last hour of them."""
-    idle_until_ms: int | None = None
-    """The append time of the latest idle entry, None once rows were sealed after it."""
-    halted: str | None = None
-    """The reason, where the partition waits for a person."""
-    ids: IdSet = IdSet()
-    """Append partitions: every id ever appended."""
-    tree: Frontier = Frontier()
-    """`_checkpoint`: the tree over all batches."""
-    covered: Mapping[tuple[str, int], int] = MappingProxyType({})
-    """`_checkpoint`: (topic id, partition) → the first entry that the tree does not hold yet."""
-    origin: str | None = None
-    """`_checkpoint`: the name of the checkpointed log."""
-
-    @classmethod
-    def initial(cls, topic_id: str, partition: int) -> "PartitionState":
-        """The state before entry 0."""
-        return cls(topic_id=topic_id, partition=partition, head=chain.first_prev(topic_id, partition))
+__all__ = ["PartitionLog", "PartitionState", "decode_entry", "encode_entry", "fold"]
 
 
 def encode_entry(entry: LogEntry) -> bytes:
@@ -101,32 +33,19 @@ def decode_entry(content: bytes, where: str) -> LogEntry:
     return entry
 
 
-def fold(state: PartitionState, entry: LogEntry, entry_bytes: bytes) -> PartitionState:
-    """The state after `entry`. Raises StoreError, which says why, where it is not valid here."""
-    if (entry.topic_id, entry.partition) != (state.topic_id, state.partition):
-        raise _invalid(state, entry, "belongs to another partition")
-    if entry.n != state.next_n:
-        raise _invalid(state, entry, f"is numbered {entry.n}")
-    if entry.prev != state.last_hash:
-        raise _invalid(state, entry, "does not carry the hash of the entry before it")
-    changes = _FOLDS[entry.kind](state, entry)
-    return msgspec.structs.replace(
-        state,
-        next_n=entry.n + 1,
-        last_hash=sha256(entry_bytes).hexdigest(),
-        last_ms=entry.at_ms,
-        **changes,
-    )
-
-
 class PartitionLog:
     """A partition's log as far as it has been read. Not safe for use by several threads at once."""
 
-    def __init__(self, store: Store, topic_id: str, partition: int) -> None:
+    def __init__(self, store: Store, topic_id: str, partition: int, *, clock_s: Clock = boot_clock_s) -> None:
         self.store = store
         self.topic_id = topic_id
         self.partition = partition
         self._state = PartitionState.initial(topic_id, partition)
+        self._entries = Entries(store, topic_id, partition, clock_s)
+        self._snapshot_n: int | None = None
+        """Entries that the snapshot stands on from which the fold went on; None before the first refresh."""
+        self._unsure = False
+        """Whether an entry of ours may be there without being durable."""
 
     @classmethod
     def open(cls, store: Store, topic_id: str, partition: int) -> "PartitionLog":
@@ -142,13 +61,48 @@ class PartitionLog:
 
     def refresh(self) -> PartitionState:
         """Read and fold the entries that were added: one look-up where there are none."""
+        if self._snapshot_n is None:
+            self._snapshot_n = self._begin()
         for entry, content in self._read_from(self._state.next_n):
             self._state = fold(self._state, entry, content)
+        if self._unsure:
+            self.confirm()
         return self._state
+
+    def confirm(self) -> None:
+        """Make sure that the last entry survives a power cut: who created it may have died before it knew.
+
+        For whoever acts on an entry that is there without adding one. Raises OSError.
+        """
+        last = self._state.next_n - 1
+        content = self._entries.read(last) if last >= 0 else None
+        if content is not None:
+            self._entries.create(last, content)
+        self._unsure = False
 
     def entries_after(self, n: int) -> Iterator[LogEntry]:
         """The entries numbered above `n` (−1 for all) that are there now, in order. Not validated."""
         return (entry for entry, _ in self._read_from(n + 1))
+
+    def content(self, n: int) -> bytes | None:
+        """The bytes of entry `n`, None where there is none yet."""
+        return self._entries.read(n)
+
+    def first_reaching(self, end: int) -> int:
+        """The number of the first entry after which every offset below `end` is accounted for, as far as the
+        log is read; where there is none, that of the next entry. Looks at a few entries only."""
+        return bisect_left(range(self._state.next_n), end, key=self._end_after) if end > 0 else 0
+
+    def _end_after(self, n: int) -> int:
+        """The partition's end after entry `n`: what the latest entry up to it that moved it says."""
+        while n >= 0 and (content := self.content(n)) is not None:
+            entry = decode_entry(content, f"{self.topic_id}/{self.partition}/{n:012d}")
+            if entry.segment is not None:
+                return entry.segment.end
+            if entry.kind in ("idle", "gap") and entry.end is not None:
+                return entry.end
+            n -= 1
+        return 0
 
     def try_append(self, entry: LogEntry) -> bool:
         """Create `entry` as the next one. False where another came first: refresh and look again.
@@ -158,7 +112,12 @@ class PartitionLog:
         """
         content = encode_entry(entry)
         folded = fold(self._state, entry, content)
-        if not self.store.create_entry(self.topic_id, self.partition, entry.n, content):
+        try:
+            created = self._entries.create(entry.n, content)
+        except OSError:
+            self._unsure = True
+            raise
+        if not created:
             return False
         self._state = folded
         return True
@@ -176,184 +135,32 @@ class PartitionLog:
             **fields,
         )
 
+    def save_snapshot(self) -> None:
+        """Let the next one who opens this log begin here, where so many entries were folded that it pays.
+
+        Raises OSError where the snapshots cannot be written.
+        """
+        if self._state.next_n - (self._snapshot_n or 0) >= SNAPSHOT_EVERY_ENTRIES:
+            save_snapshot(self.store, self._state)
+            self._snapshot_n = self._state.next_n
+
+    def _begin(self) -> int:
+        """Take the snapshot's state where it is one of this log; returns how many entries it stands on."""
+        if self._state.next_n:
+            return 0
+        state = load_snapshot(self.store, self.topic_id, self.partition)
+        if state is None or not state.next_n:
+            return 0
+        last = self._entries.read(state.next_n - 1)
+        if last is None or sha256(last).hexdigest() != state.last_hash:
+            return 0
+        self._state = state
+        return state.next_n
+
     def _read_from(self, n: int) -> Iterator[tuple[LogEntry, bytes]]:
-        while (content := self.store.read_entry(self.topic_id, self.partition, n)) is not None:
+        for content in self._entries.read_from(n):
             yield decode_entry(content, f"{self.topic_id}/{self.partition}/{n:012d}"), content
             n += 1
 
 
 _DECODER = msgspec.json.Decoder(LogEntry, strict=True)
-_Changes = dict[str, Any]
-
-
-def _invalid(state: PartitionState, entry: LogEntry, why: str) -> StoreError:
-    where = f"{state.topic_id}/{state.partition}/{state.next_n:012d}"
-    return StoreError(f"log entry {where} ({entry.kind}) {why}; run auditfuse verify")
-
-
-def _fold_claim(state: PartitionState, entry: LogEntry) -> _Changes:
-    maintenance = entry.role == "maintenance"
-    if entry.role is None:
-        raise _invalid(state, entry, "claims no role")
-    if not maintenance and state.topic_id in (CONTROL, FINDINGS):
-        raise _invalid(state, entry, "claims a partition that anyone may append to")
-    latest = state.maintenance_epoch if maintenance else state.epoch
-    if entry.epoch != latest + 1:
-        raise _invalid(state, entry, f"claims epoch {entry.epoch} after epoch {latest}")
-    if maintenance:
-        return {"maintenance_writer": entry.writer, "maintenance_epoch": entry.epoch}
-    return {"writer": entry.writer, "epoch": entry.epoch}
-
-
-def _fold_seal(state: PartitionState, entry: LogEntry) -> _Changes:
-    _require_writer(state, entry)
-    return _add_segment(state, entry, "seal")
-
-
-def _fold_append(state: PartitionState, entry: LogEntry) -> _Changes:
-    if state.topic_id not in APPEND_PARTITIONS:
-        raise _invalid(state, entry, "appends to a partition that has a writer")
-    if len(set(entry.ids)) != len(entry.ids) or any(one_id in state.ids for one_id in entry.ids):
-        raise _invalid(state, entry, "appends an id twice")
-    changes = _add_segment(state, entry, "append")
-    if entry.segment is None or len(entry.ids) != entry.segment.rows:
-        raise _invalid(state, entry, "does not name the id of each of its rows")
-    return {**changes, "ids": state.ids | entry.ids}
-
-
-def _add_segment(state: PartitionState, entry: LogEntry, kind: SegmentKind) -> _Changes:
-    segment = entry.segment
-    if segment is None:
-        raise _invalid(state, entry, "names no segment")
-    _require_name(state, entry, segment, kind, state.epoch if kind == "seal" else 0)
-    if state.halted is not None:
-        raise _invalid(state, entry, "adds to a halted partition")
-    if segment.start != state.end or segment.end <= segment.start or segment.rows < 1:
-        raise _invalid(state, entry, f"does not start at {state.end}, where the one before ends")
-    if segment.prev != state.head.hex():
-        raise _invalid(state, entry, "does not chain onto the row before it")
-    return {
-        "end": segment.end,
-        "head": bytes.fromhex(segment.head),
-        "rows": state.rows + segment.rows,
-        "live": MappingProxyType({**state.live, segment.name: segment}),
-        "idle_until_ms": None,
-    }
-
-
-def _fold_idle(state: PartitionState, entry: LogEntry) -> _Changes:
-    _require_writer(state, entry)
-    if entry.end is None or entry.idle_until_ms is None or entry.end < state.end:
-        raise _invalid(state, entry, f"has no high watermark at or above {state.end}")
-    if state.halted is not None:
-        raise _invalid(state, entry, "says that a halted partition is idle")
-    return {"end": entry.end, "idle_until_ms": entry.idle_until_ms}
-
-
-def _fold_replacement(state: PartitionState, entry: LogEntry) -> _Changes:
-    """Compact and erase: the outputs hold the same rows in the same place of the chain."""
-    if (entry.writer, entry.epoch) != (state.maintenance_writer, state.maintenance_epoch):
-        raise _invalid(state, entry, "is not by the latest maintenance claim")
-    names = list(state.live)
-    first = names.index(entry.inputs[0]) if entry.inputs and entry.inputs[0] in state.live else -1
-    if first < 0 or names[first : first + len(entry.inputs)] != entry.inputs or not entry.outputs:
-        raise _invalid(state, entry, "replaces segments that are not live, or not neighbours")
-    kind: SegmentKind = "compact" if entry.kind == "compact" else "erase"
-    for output in entry.outputs:
-        _require_name(state, entry, output, kind, state.maintenance_epoch)
-    inputs = [state.live[name] for name in entry.inputs]
-    if not _same_place(inputs, entry.outputs):
-        raise _invalid(state, entry, "replaces segments by others that do not hold the same rows")
-    live = {**state.live}
-    replaced = {output.name: output for output in entry.outputs}
-    before = {name: live[name] for name in names[:first]}
-    after = {name: live[name] for name in names[first + len(inputs) :]}
-    recent = {name: at for name, at in state.retired.items() if at > entry.at_ms - RETIRED_KEPT_MS}
-    return {
-        "live": MappingProxyType({**before, **replaced, **after}),
-        "retired": MappingProxyType({**recent, **dict.fromkeys(entry.inputs, entry.at_ms)}),
-    }
-
-
-def _fold_erase(state: PartitionState, entry: LogEntry) -> _Changes:
-    """A replacement that says by which erasure, and which rows and payloads are gone."""
-    if entry.erasure is None or not (entry.erased_rows or entry.erased_payloads):
-        raise _invalid(state, entry, "names no erasure, or nothing that it erased")
-    return _fold_replacement(state, entry)
-
-
-def _same_place(inputs: list[SegmentRef], outputs: list[SegmentRef]) -> bool:
-    linked = all(left.end <= right.start and left.head == right.prev for left, right in pairwise(outputs))
-    return (
-        linked
-        and (inputs[0].start, inputs[0].prev) == (outputs[0].start, outputs[0].prev)
-        and (inputs[-1].end, inputs[-1].head) == (outputs[-1].end, outputs[-1].head)
-        and sum(ref.rows for ref in inputs) == sum(ref.rows for ref in outputs)
-    )
-
-
-def _fold_halt(state: PartitionState, entry: LogEntry) -> _Changes:
-    _require_writer(state, entry)
-    if not entry.reason or entry.end != state.end:
-        raise _invalid(state, entry, "names no reason, or another end than the partition's")
-    return {"halted": entry.reason}
-
-
-def _fold_gap(state: PartitionState, entry: LogEntry) -> _Changes:
-    if entry.end is None or entry.end <= state.end:
-        raise _invalid(state, entry, f"does not go on above {state.end}")
-    return {**_fold_resume(state, entry), "end": entry.end}
-
-
-def _fold_resume(state: PartitionState, entry: LogEntry) -> _Changes:
-    if state.halted is None:
-        raise _invalid(state, entry, "comes without a halt")
-    if not entry.by or not entry.reason:
-        raise _invalid(state, entry, "does not say by whom and why")
-    return {"halted": None}
-
-
-def _fold_batch(state: PartitionState, entry: LogEntry) -> _Changes:
-    """The next leaves of the checkpoint tree, contiguous per partition."""
-    _require_writer(state, entry)
-    if state.topic_id != CHECKPOINT or not entry.leaves:
-        raise _invalid(state, entry, "adds leaves elsewhere than to the checkpoint tree, or none")
-    if entry.origin is None or (state.tree.size and entry.origin != state.origin):
-        raise _invalid(state, entry, f"is for another log than {state.origin!r}")
-    tree, covered = state.tree, {**state.covered}
-    for leaves in entry.leaves:
-        place = (leaves.topic_id, leaves.partition)
-        if leaves.topic_id == CHECKPOINT or leaves.first_n != covered.get(place, 0) or not leaves.hashes:
-            raise _invalid(state, entry, f"leaves out entries of {leaves.topic_id}/{leaves.partition}")
-        covered[place] = leaves.first_n + len(leaves.hashes)
-        tree = tree.grown(checkpoint_leaves(leaves))
-    if (entry.size, entry.root) != (tree.size, tree.root().hex()):
-        raise _invalid(state, entry, "states another size or root than its leaves give")
-    return {"tree": tree, "covered": MappingProxyType(covered), "origin": entry.origin}
-
-
-def _require_writer(state: PartitionState, entry: LogEntry) -> None:
-    if (entry.writer, entry.epoch) != (state.writer, state.epoch):
-        raise _invalid(state, entry, "is not by the latest writer claim")
-
-
-def _require_name(
-    state: PartitionState, entry: LogEntry, segment: SegmentRef, kind: SegmentKind, epoch: int
-) -> None:
-    expected = SegmentName(segment.start, segment.end, epoch, kind, segment.sha256[:16])
-    if segment.name != str(expected):
-        raise _invalid(state, entry, "names a segment that is not called what it holds")
-
-
-_FOLDS: dict[EntryKind, Callable[[PartitionState, LogEntry], _Changes]] = {
-    "claim": _fold_claim,
-    "seal": _fold_seal,
-    "append": _fold_append,
-    "idle": _fold_idle,
-    "compact": _fold_replacement,
-    "erase": _fold_erase,
-    "halt": _fold_halt,
-    "gap": _fold_gap,
-    "resume": _fold_resume,
-    "batch": _fold_batch,
-}

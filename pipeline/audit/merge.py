@@ -1,8 +1,10 @@
-"""Merging neighbouring segments into one, row for row. What compaction, and later erasure, rest on."""
+"""Merging neighbouring segments into one, row for row, a row group at a time."""
 
+import tempfile
 from collections.abc import Iterator, Sequence
 from hashlib import sha256
 
+from pipeline import durable
 from pipeline.audit.arrow import Table, pa
 from pipeline.audit.columns import segment_schema
 from pipeline.audit.merkle import root
@@ -11,11 +13,9 @@ from pipeline.audit.segment import (
     Built,
     EventFacts,
     Footer,
-    Link,
-    close_writer,
+    finish_writer,
     open_parquet,
     open_writer,
-    read_footer,
     segment_ref,
 )
 from pipeline.audit.store import Store
@@ -28,14 +28,10 @@ _GROUP_MAX_BYTES = 64 * 1024 * 1024
 def merge(store: Store, topic_id: str, partition: int, run: Sequence[SegmentRef], *, epoch: int) -> Built:
     """One `compact` segment with the rows of `run`, which are neighbours in order.
 
-    Memory: the output, one input and one row group. Raises StoreError where an input's bytes are
-    not those that the log names, since merging them would hide the change.
+    Memory: the bytes of one file (the largest input, then the output) and the rows of two row groups.
+    Raises StoreError where an input's bytes are not those that the log names, since merging them would
+    hide the change.
     """
-    rows = sum(ref.rows for ref in run)
-    sink, links = pa.BufferOutputStream(), list[Link]()
-    writer = open_writer(sink, segment_schema(topic_id), rows)
-    for group in _row_groups(_read_inputs(store, topic_id, partition, run, links)):
-        writer.write_table(group, row_group_size=group.num_rows)
     footer = Footer(
         topic_id=topic_id,
         partition=partition,
@@ -45,52 +41,47 @@ def merge(store: Store, topic_id: str, partition: int, run: Sequence[SegmentRef]
         kind="compact",
         prev=run[0].prev,
         head=run[-1].head,
-        rows=rows,
-        merkle_root=root(bytes.fromhex(link.merkle_root) for link in links).hex(),
-        links=links,
+        rows=sum(ref.rows for ref in run),
+        merkle_root=root(bytes.fromhex(ref.merkle_root) for ref in run).hex(),
     )
-    content = close_writer(writer, sink, footer)
+    durable.make_directory(store.cache_dir)
+    # On the store's disk and without a name: memory need not hold the output, and nothing is left behind.
+    with tempfile.TemporaryFile(dir=store.cache_dir) as sink:
+        with open_writer(sink, segment_schema(topic_id), footer.rows) as writer:
+            for group in _row_groups(_read_inputs(store, topic_id, partition, run)):
+                writer.write_table(group, row_group_size=group.num_rows)
+            finish_writer(writer, footer)
+        sink.seek(0)
+        content = sink.read()
     return Built(content, segment_ref(footer, content, _event_facts(run)))
 
 
-def _read_inputs(
-    store: Store, topic_id: str, partition: int, run: Sequence[SegmentRef], links: list[Link]
-) -> Iterator[Table]:
-    """The rows of each input; adds the links of the original segments to `links`."""
+def _read_inputs(store: Store, topic_id: str, partition: int, run: Sequence[SegmentRef]) -> Iterator[Table]:
+    """The row groups of each input."""
     for ref in run:
-        where = f"{topic_id}/{partition}/{ref.name}"
         content = store.read_segment(topic_id, partition, ref.name)
         if sha256(content).hexdigest() != ref.sha256:
+            where = f"{topic_id}/{partition}/{ref.name}"
             raise StoreError(f"segment {where} was changed after it was published; run auditfuse verify")
         file = open_parquet(pa.BufferReader(content))
-        links += read_footer(file, where).links or [_link(ref)]
-        yield file.read()
+        for group in range(file.num_row_groups):
+            yield file.read_row_group(group)
 
 
 def _row_groups(tables: Iterator[Table]) -> Iterator[Table]:
     """Small tables gathered into row groups of a size that queries like."""
     waiting: list[Table] = []
+    rows = size = 0
     for table in tables:
         for first in range(0, table.num_rows, ROW_GROUP_ROWS):
-            waiting.append(table.slice(first, ROW_GROUP_ROWS))
-            rows, size = sum(t.num_rows for t in waiting), sum(t.nbytes for t in waiting)
-            if rows >= ROW_GROUP_ROWS or size >= _GROUP_MAX_BYTES:
+            part = table.slice(first, ROW_GROUP_ROWS)
+            if waiting and (rows + part.num_rows > ROW_GROUP_ROWS or size + part.nbytes > _GROUP_MAX_BYTES):
                 yield pa.concat_tables(waiting)
-                waiting = []
+                waiting, rows, size = [], 0, 0
+            waiting.append(part)
+            rows, size = rows + part.num_rows, size + part.nbytes
     if waiting:
         yield pa.concat_tables(waiting)
-
-
-def _link(ref: SegmentRef) -> Link:
-    return Link(
-        start=ref.start,
-        end=ref.end,
-        rows=ref.rows,
-        prev=ref.prev,
-        head=ref.head,
-        merkle_root=ref.merkle_root,
-        sha256=ref.sha256,
-    )
 
 
 def _event_facts(run: Sequence[SegmentRef]) -> EventFacts:

@@ -59,7 +59,8 @@ class Footer(msgspec.Struct, frozen=True, kw_only=True):
     rows: int
     merkle_root: str
     links: list[Link] = []
-    """Empty but in compacted files."""
+    """Empty but in compacted files that an early version wrote: the segments whose roots are the leaves of
+    `merkle_root`. Later ones leave that to their entry."""
 
     def as_metadata(self) -> dict[str, str]:
         """The Parquet key-value pairs, in text."""
@@ -148,10 +149,15 @@ def open_writer(sink: Any, schema: Schema, rows: int) -> ParquetWriter:
 
 def close_writer(writer: ParquetWriter, sink: Any, footer: Footer) -> bytes:
     """Finish the file with its footer; returns its bytes."""
+    finish_writer(writer, footer)
+    return sink.getvalue().to_pybytes()
+
+
+def finish_writer(writer: ParquetWriter, footer: Footer) -> None:
+    """Finish the file with its footer."""
     # Not as the schema's metadata: pyarrow would write that twice, the second time in base64.
     writer.add_key_value_metadata(footer.as_metadata())
     writer.close()
-    return sink.getvalue().to_pybytes()
 
 
 def segment_ref(footer: Footer, content: bytes, facts: EventFacts) -> SegmentRef:

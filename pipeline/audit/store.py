@@ -1,17 +1,22 @@
-"""Where the audit store lives: names of its files, and the few operations it asks of storage.
+"""Where the audit store lives and what its files are called, over `Objects`: a directory or an object store.
 
-Everything above speaks to `Objects`: a local directory now, an object store with the same
-operations later. Nothing here is ever overwritten; what exists was written whole.
+Nothing here is ever overwritten; what exists was written whole.
 """
 
+import contextlib
 import re
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
-from typing import BinaryIO, NamedTuple, Protocol
+from typing import BinaryIO, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from pipeline import durable
-from pipeline.errors import StoreError
+from pipeline.audit.objects.base import Kept, Objects
+from pipeline.audit.objects.local import LocalObjects
+from pipeline.audit.objects.s3_config import S3Config, cache_name, split_url
+from pipeline.errors import ConfigError, StoreError
 from schemas.log_entry import SegmentKind
 
 CONTROL = "_control"
@@ -32,6 +37,15 @@ class StoreConfig(BaseModel):
 
     path: Path = Path("auditfuse-store")
     """The store's directory."""
+    url: str | None = None
+    """An object store in its place: `s3://bucket/prefix`. Needs the extra `auditfuse[s3]`."""
+    cache: Path = Path("auditfuse-cache")
+    """With `url`: a directory on this machine for what can be made anew: catalog, snapshots, and the segments
+    that queries read."""
+    cache_max_bytes: int = Field(default=64 * 1024**3, gt=0)
+    """With `url`: the segments kept in the cache take at most this much."""
+    s3: S3Config = S3Config()
+    """With `url`: how it is reached."""
     seal_interval_ms: int = Field(default=1000, gt=0)
     """A row waits at most this long before it is sealed."""
     seal_max_rows: int = Field(default=16_000, gt=0)
@@ -41,12 +55,26 @@ class StoreConfig(BaseModel):
     compact_interval_s: float = Field(default=10.0, gt=0)
     """How often the background compaction looks for small files."""
     compact_fan_in_files: int = Field(default=16, ge=2)
-    """This many neighbouring files of about one size are merged into one."""
+    """Within the hour, this many neighbouring files of about one size are merged into one. The files of an
+    hour that is over become one, those of a day that is over files of the target size."""
     compact_target_bytes: int = Field(default=128 * 1024 * 1024, gt=0)
-    """Files of at least this size are not merged any further; also bounds compaction's memory."""
+    """Files are merged up to this size. Compaction takes this much memory and about 200 MB."""
     superseded_grace_s: int = Field(default=900, ge=0, le=3600)
     """Files that a compaction replaced are kept this long, so that running queries finish; one hour at most,
     which is as long as the log remembers them."""
+
+    @field_validator("url")
+    @classmethod
+    def _known_url(cls, url: str | None) -> str | None:
+        if url is None:
+            return None
+        bucket, prefix = split_url(url)
+        return f"s3://{bucket}/{prefix}".rstrip("/")
+
+    @property
+    def local_directory(self) -> Path:
+        """The store, or the cache of one that lies elsewhere."""
+        return self.path if self.url is None else self.cache / cache_name(self.url, self.s3.endpoint)
 
 
 class SegmentName(NamedTuple):
@@ -72,85 +100,33 @@ class SegmentName(NamedTuple):
         return cls(int(start), int(end), int(epoch), kind, content)  # pyright: ignore[reportArgumentType] (the pattern lists the kinds)
 
 
-class Objects(Protocol):
-    """What the store asks of storage. Keys are relative paths with `/`."""
-
-    def create(self, key: str, content: bytes) -> bool:
-        """Create if absent, durably. True also where it already holds equal bytes; False where it
-        holds others. Raises OSError where it is not known whether it was created: try again."""
-        ...
-
-    def read(self, key: str) -> bytes:
-        """The whole content. Raises FileNotFoundError."""
-        ...
-
-    def open(self, key: str) -> BinaryIO:
-        """The content to seek in. Raises FileNotFoundError."""
-        ...
-
-    def names(self, prefix: str) -> list[str]:
-        """The names directly under a prefix, sorted; none where it does not exist."""
-        ...
-
-    def delete(self, key: str) -> None:
-        """Delete if present."""
-        ...
-
-    def location(self, key: str) -> str:
-        """Where DuckDB finds it: an absolute path or a URL."""
-        ...
-
-    def clean_staging(self, written_before_ms: int) -> None:
-        """Remove what interrupted creations left behind before that time."""
-        ...
-
-
-class LocalObjects:
-    """A directory. Files are 0440 and appear by `link`, so whole or not at all."""
-
-    def __init__(self, root: Path) -> None:
-        self.root = root.absolute()
-        self._staging = self.root / "staging"
-
-    def create(self, key: str, content: bytes) -> bool:
-        target = self.root / key
-        durable.make_directory(self._staging)
-        durable.make_directory(target.parent)
-        return durable.create_exclusive(target, content, self._staging)
-
-    def read(self, key: str) -> bytes:
-        return (self.root / key).read_bytes()
-
-    def open(self, key: str) -> BinaryIO:
-        return (self.root / key).open("rb")
-
-    def names(self, prefix: str) -> list[str]:
-        directory = self.root / prefix
-        return sorted(path.name for path in directory.iterdir()) if directory.is_dir() else []
-
-    def delete(self, key: str) -> None:
-        durable.remove(self.root / key)
-
-    def location(self, key: str) -> str:
-        return str(self.root / key)
-
-    def clean_staging(self, written_before_ms: int) -> None:
-        for name in self.names("staging"):
-            path = self._staging / name
-            try:
-                if path.stat().st_mtime * 1000 < written_before_ms:
-                    durable.remove(path)
-            except FileNotFoundError:
-                continue
-
-
 class Store:
     """The names of segments and log entries over `Objects`. Opening writes nothing; the first
-    creation makes the directories it needs."""
+    creation makes the directories it needs. It can be pickled: another process opens it again."""
 
-    def __init__(self, root: Path, objects: Objects | None = None) -> None:
-        self.root = root.absolute()
-        self.objects = objects or LocalObjects(root)
+    def __init__(
+        self, cache_dir: Path, objects: Objects | None = None, *, cache_max_bytes: int | None = None
+    ) -> None:
+        """Without `objects` the store is the directory itself. `cache_dir` holds what can be made anew:
+        catalog, snapshots, copies of segments (of at most `cache_max_bytes`)."""
+        self.cache_dir = cache_dir.absolute()
+        self.objects: Objects = objects or LocalObjects(cache_dir)
+        self.cache_max_bytes = cache_max_bytes
+
+    @property
+    def name(self) -> str:
+        """Where it is, for people: a path or a URL."""
+        return self.objects.name
+
+    @property
+    def is_local(self) -> bool:
+        """Whether it is a directory. Of a store elsewhere, only who queries it keeps a catalog and copies."""
+        return isinstance(self.objects, LocalObjects)
+
+    def require(self) -> None:
+        """Raises StoreError where nothing is."""
+        if not self.objects.exists():
+            raise StoreError(f"there is no store at {self.name}; say which one with --store")
 
     def partitions(self) -> list[tuple[str, int]]:
         """Every (topic id, partition) that has a log, sorted."""
@@ -172,10 +148,38 @@ class Store:
         except FileNotFoundError:
             return None
 
+    def read_entries(self, topic_id: str, partition: int, first: int, stop: int) -> Iterator[bytes]:
+        """The bytes of the entries from `first` that are there now, in order, below `stop`.
+
+        Several are asked for at once where each takes a round trip: one, then two, then four.
+        """
+        at_once = 1
+        while first < stop:
+            numbers = range(first, min(first + at_once, stop))
+            for content in self.read_each(topic_id, partition, numbers):
+                if content is None:
+                    return
+                yield content
+            first += len(numbers)
+            at_once = min(2 * at_once, self.objects.reads_at_once)
+
+    def read_each(self, topic_id: str, partition: int, numbers: Sequence[int]) -> list[bytes | None]:
+        """The bytes of each of these entries, None where it is not there; at once where that is worth it."""
+        read = partial(self.read_entry, topic_id, partition)
+        at_once = min(len(numbers), self.objects.reads_at_once)
+        if at_once < 2:
+            return [read(n) for n in numbers]
+        with ThreadPoolExecutor(at_once) as pool:
+            return list(pool.map(read, numbers))
+
     def entry_numbers(self, topic_id: str, partition: int) -> list[int]:
         """The numbers of the entries present, by listing; for verification."""
-        names = self.objects.names(f"log/{self._checked(topic_id)}/{partition}")
+        names = self.objects.names(self.log_prefix(topic_id, partition))
         return [int(match[1]) for match in map(_ENTRY.fullmatch, names) if match]
+
+    def delete_entry(self, topic_id: str, partition: int, n: int) -> None:
+        """Delete the file of an entry that a bundle holds."""
+        self.objects.delete(self._entry_key(topic_id, partition, n))
 
     def create_segment(self, topic_id: str, partition: int, name: str, content: bytes) -> None:
         """Create a segment file; the name holds the content's hash, so existing means equal."""
@@ -194,7 +198,17 @@ class Store:
         return self.objects.open(self.segment_key(topic_id, partition, name))
 
     def delete_segment(self, topic_id: str, partition: int, name: str) -> None:
+        """Delete a segment. Raises PermissionError where the storage refuses it, as an object lock may."""
         self.objects.delete(self.segment_key(topic_id, partition, name))
+
+    def discard_segment(self, topic_id: str, partition: int, name: str) -> None:
+        """Delete a file that no entry names. Where the storage refuses, it stays: it is nothing."""
+        with contextlib.suppress(PermissionError):
+            self.delete_segment(topic_id, partition, name)
+
+    def kept_segment(self, topic_id: str, partition: int, name: str) -> Kept | None:
+        """What deleting a segment now would leave behind in the storage. Raises FileNotFoundError."""
+        return self.objects.kept(self.segment_key(topic_id, partition, name))
 
     def segment_names(self, topic_id: str, partition: int) -> list[str]:
         """The segment files present, live or not, sorted by start."""
@@ -210,11 +224,33 @@ class Store:
             raise StoreError(f"{name!r} is not a segment's name; run auditfuse verify")
         return f"segments/{self._checked(topic_id)}/{partition}/{name}"
 
+    def log_prefix(self, topic_id: str, partition: int) -> str:
+        """Where the entries of a partition's log lie."""
+        return f"log/{self._checked(topic_id)}/{partition}"
+
     def _entry_key(self, topic_id: str, partition: int, n: int) -> str:
-        return f"log/{self._checked(topic_id)}/{partition}/{n:012d}.json"
+        return f"{self.log_prefix(topic_id, partition)}/{n:012d}.json"
 
     @staticmethod
     def _checked(topic_id: str) -> str:
         if not _TOPIC_ID.fullmatch(topic_id):
             raise StoreError(f"topic id {topic_id!r} is not a file name; use letters, digits, '.', '_', '-'")
         return topic_id
+
+
+def open_store(where: StoreConfig | Path) -> Store:
+    """The store that a configuration means, or the one of a directory. Nothing is read or written yet.
+
+    Raises ConfigError where what it needs is not installed.
+    """
+    if isinstance(where, Path) or where.url is None:
+        return Store(where if isinstance(where, Path) else where.path)
+    try:
+        from pipeline.audit.objects.s3 import S3Objects
+    except ModuleNotFoundError:
+        raise ConfigError(
+            f"the store is at {where.url}, but object stores need an extra: pip install 'auditfuse[s3]'"
+        ) from None
+
+    objects = S3Objects(where.url, where.s3)
+    return Store(where.local_directory, objects, cache_max_bytes=where.cache_max_bytes)

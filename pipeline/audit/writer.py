@@ -177,4 +177,4 @@ def _sweep(log: PartitionLog) -> None:
         name = SegmentName.parse(text)
         known = text in state.live or text in state.retired
         if name and name.kind == "seal" and name.epoch < state.epoch and not known:
-            log.store.delete_segment(log.topic_id, log.partition, text)
+            log.store.discard_segment(log.topic_id, log.partition, text)

@@ -22,12 +22,14 @@ def check(
 ) -> None:
     """Read the configuration and say of each mistake where it is, which key, and why.
 
-    Also looks up what the configuration points at: environment variables of page targets.
+    Also looks up what the configuration points at: environment variables of page targets, and whether
+    what a store in a bucket needs is installed. Sends nothing.
 
     Example:
 
       auditfuse config check --config auditfuse.toml
     """
+    from pipeline.audit.store import open_store
     from pipeline.config import load_config
     from pipeline.errors import ConfigError
     from pipeline.respond.pager import ApprisePager
@@ -38,6 +40,7 @@ def check(
         raise ConfigError(f"respond.targets: environment variables not set: {', '.join(missing)}")
     kinds = ", ".join(f"{source.name} ({source.kind} topic {source.topic})" for source in loaded.sources)
     ApprisePager(loaded.respond).check()
+    open_store(loaded.store)
     typer.echo(f"The configuration holds. Sources: {kinds or 'none'}.")
     if not loaded.sources:
         typer.echo("There is no [[sources]] entry yet: `auditfuse run` would have nothing to read.")

@@ -7,14 +7,15 @@ from typing import Annotated, Literal
 
 import typer
 
+from pipeline.commands.chosen_store import StoreOption, chosen_store
+
 app = typer.Typer(help="Messages that could not become events.", no_args_is_help=True)
-Store = Annotated[Path | None, typer.Option("--store", help="The store's directory.")]
 ConfigFile = Annotated[Path | None, typer.Option("--config", help="The configuration file.")]
 
 
 @app.command("list")
 def list_dead_letters(
-    store: Store = None,
+    store: StoreOption = None,
     config: ConfigFile = None,
     by_reason: Annotated[bool, typer.Option("--by-reason", help="Count them by source and reason.")] = False,
     limit: Annotated[int, typer.Option(min=1, help="The newest so many.")] = 100,
@@ -48,7 +49,7 @@ def show_dead_letter(
     topic_id: Annotated[str, typer.Argument(help="The topic id, or the topic's name.")],
     partition: Annotated[int, typer.Argument(help="The partition.")],
     offset: Annotated[int, typer.Argument(help="The offset of the message.")],
-    store: Store = None,
+    store: StoreOption = None,
     config: ConfigFile = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
@@ -58,7 +59,7 @@ def show_dead_letter(
 
       auditfuse dead-letters show agent-events 0 4711
     """
-    from pipeline.audit.views import quoted
+    from pipeline.audit.views.base import quoted
 
     topic = quoted(topic_id)
     name = "regexp_replace(topic_id, '[.][0-9a-f]{32}$', '')"
@@ -73,15 +74,14 @@ def show_dead_letter(
 
 
 def _run(
-    store: Path | None, config: Path | None, query: str, as_json: bool, missing: str | None = None
+    store: str | None, config: Path | None, query: str, as_json: bool, missing: str | None = None
 ) -> None:
     from pipeline.audit.query import open_catalog
     from pipeline.commands.sql import run_query
-    from pipeline.commands.store_path import store_path
     from pipeline.errors import StoreError
 
     output: Literal["json", "table"] = "json" if as_json else "table"
-    with open_catalog(store_path(store, config)) as catalog:
+    with open_catalog(chosen_store(store, config)) as catalog:
         if missing is not None and not any(result.fetchone() for result in catalog.run(query)):
             raise StoreError(missing)
         run_query(catalog, query, output)

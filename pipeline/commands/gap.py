@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from pipeline.commands.chosen_store import StoreOption
+
 app = typer.Typer(help="Let a halted partition go on.", no_args_is_help=True)
 
 Topic = Annotated[str, typer.Argument(help="Topic id, or the topic's name where only one id has it.")]
@@ -14,12 +16,11 @@ Partition = Annotated[int, typer.Argument(min=0, help="The partition's number.")
 Reason = Annotated[str, typer.Option("--reason", help="Why; kept in the audit trail.")]
 By = Annotated[str | None, typer.Option("--by", help="Who decides; by default the system's user name.")]
 Config = Annotated[Path | None, typer.Option("--config", help="The file; by default auditfuse.toml.")]
-Store = Annotated[Path | None, typer.Option("--store", help="The store's directory.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
 
 @app.command("list")
-def list_halted(config: Config = None, store: Store = None, as_json: Json = False) -> None:
+def list_halted(config: Config = None, store: StoreOption = None, as_json: Json = False) -> None:
     """Show the partitions that wait for a person, and why.
 
     Example:
@@ -27,11 +28,11 @@ def list_halted(config: Config = None, store: Store = None, as_json: Json = Fals
       auditfuse gap list
     """
     from pipeline.audit.gap import halted_partitions
-    from pipeline.audit.store import Store as AuditStore
+    from pipeline.audit.store import open_store
     from pipeline.audit.writer import way_out
     from pipeline.config import load_config
 
-    states = halted_partitions(AuditStore(load_config(config, store=store).store.path))
+    states = halted_partitions(open_store(load_config(config, store=store).store))
     if as_json:
         fields = ("topic_id", "partition", "end", "halted")
         typer.echo(json.dumps([{name: getattr(state, name) for name in fields} for state in states]))
@@ -52,7 +53,7 @@ def accept(
     reason: Reason,
     by: By = None,
     config: Config = None,
-    store: Store = None,
+    store: StoreOption = None,
     as_json: Json = False,
 ) -> None:
     """Give up the offsets between a halted partition's end and --to, and go on there.
@@ -64,13 +65,13 @@ def accept(
       auditfuse gap accept agent-events 3 --to 41200 --reason "topic retention, incident 812" --by ana
     """
     from pipeline.audit.gap import accept_gap, find_topic_id
-    from pipeline.audit.store import Store as AuditStore
+    from pipeline.audit.store import open_store
     from pipeline.clock import system_now_ms
     from pipeline.commands.reason import fit_reason
     from pipeline.config import load_config
 
     settings = load_config(config, store=store)
-    audit_store = AuditStore(settings.store.path)
+    audit_store = open_store(settings.store)
     reason = fit_reason(settings, reason)
     topic_id = find_topic_id(audit_store, topic, partition)
     who = by or getpass.getuser()
@@ -86,7 +87,7 @@ def resume(
     reason: Reason,
     by: By = None,
     config: Config = None,
-    store: Store = None,
+    store: StoreOption = None,
     as_json: Json = False,
 ) -> None:
     """Let a halted partition go on exactly where it stopped, once its cause is gone.
@@ -97,13 +98,13 @@ def resume(
     """
     from pipeline.audit.gap import find_topic_id
     from pipeline.audit.gap import resume as resume_partition
-    from pipeline.audit.store import Store as AuditStore
+    from pipeline.audit.store import open_store
     from pipeline.clock import system_now_ms
     from pipeline.commands.reason import fit_reason
     from pipeline.config import load_config
 
     settings = load_config(config, store=store)
-    audit_store = AuditStore(settings.store.path)
+    audit_store = open_store(settings.store)
     reason = fit_reason(settings, reason)
     topic_id = find_topic_id(audit_store, topic, partition)
     who = by or getpass.getuser()

@@ -26,6 +26,13 @@ def generate(
         list[str] | None,
         typer.Option(help="KIND:AGENT@ONSET+LENGTH or …+LENGTHxFACTOR, in seconds; may be repeated."),
     ] = None,
+    release: Annotated[
+        list[str] | None,
+        typer.Option(help="AGENT@ONSET=VERSION: the agent's version from that second on; may be repeated."),
+    ] = None,
+    office_hours: Annotated[
+        bool, typer.Option("--office-hours", help="Follow the working day: little at night and at weekends.")
+    ] = False,
     truth: Annotated[Path | None, typer.Option(help="Write the planted faults there, as JSON lines.")] = None,
 ) -> None:
     """Write generated agent events as NDJSON, one event a line, in time order.
@@ -39,7 +46,7 @@ def generate(
 
       auditfuse generate --fault write_burst:agent-001@300+60x20 --truth truth.ndjson events.ndjson
     """
-    from pipeline.generate.faults import parse_fault
+    from pipeline.generate.faults import parse_fault, parse_release
     from pipeline.generate.stream import StreamConfig, fleet, native_json
     from pipeline.generate.stream import generate as generate_events
 
@@ -51,12 +58,14 @@ def generate(
         start_ms,
         length_s,
         tuple(parse_fault(text) for text in fault or []),
+        tuple(parse_release(text) for text in release or []),
+        office_hours,
     )
     names = {agent.agent_id for agent in config.agents}
-    for planted in config.faults:
-        if planted.agent_id not in names:
+    for planned in (*config.faults, *config.releases):
+        if planned.agent_id not in names:
             raise ConfigError(
-                f"--fault names agent {planted.agent_id!r}, but the fleet is agent-001 to {max(names)}"
+                f"agent {planned.agent_id!r} is not in the fleet, which is agent-001 to {max(names)}"
             )
     if truth is not None:
         lines = [

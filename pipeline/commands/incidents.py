@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from pipeline.commands.chosen_store import StoreOption
+
 if TYPE_CHECKING:
     from pipeline.respond.state import IncidentDetail, StateDatabase
     from schemas.incident import Incident
 
 app = typer.Typer(help="See incidents, take them on, close them.", no_args_is_help=True)
 ConfigOption = Annotated[Path | None, typer.Option("--config", help="The file; by default auditfuse.toml.")]
-StoreOption = Annotated[Path | None, typer.Option("--store", help="The audit store that it belongs to.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 ByOption = Annotated[str | None, typer.Option("--by", help="Your name; by default the login name.")]
 ReasonOption = Annotated[str, typer.Option("--reason", help="Why; it is kept in the audit store.")]
@@ -116,7 +117,7 @@ def resolve(
     _report(_open(config, store).resolve(incident, name, kept, system_now_ms()), as_json)
 
 
-def _open(config: Path | None, store: Path | None) -> "StateDatabase":
+def _open(config: Path | None, store: str | None) -> "StateDatabase":
     from pipeline.config import load_config
     from pipeline.respond.state import StateDatabase
 
@@ -126,7 +127,7 @@ def _open(config: Path | None, store: Path | None) -> "StateDatabase":
     return state
 
 
-def _fit(reason: str, config: Path | None, store: Path | None) -> str:
+def _fit(reason: str, config: Path | None, store: str | None) -> str:
     from pipeline.commands.reason import fit_reason
     from pipeline.config import load_config
 

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from pipeline.commands.chosen_store import StoreOption
 from pipeline.files import FileFormat
 
 
@@ -13,7 +14,7 @@ def ingest(
     file_format: Annotated[
         FileFormat | None, typer.Option("--format", help="By default each file's content decides.")
     ] = None,
-    store: Annotated[Path | None, typer.Option("--store", help="The audit store.")] = None,
+    store: StoreOption = None,
     config: Annotated[Path | None, typer.Option("--config", help="By default auditfuse.toml.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Report as one JSON document.")] = False,
 ) -> None:
@@ -38,7 +39,7 @@ def ingest(
     configure_logs(LogConfig(format=loaded.log.format, level="warning"))
     report = ingest_files(loaded, files, file_format)
     if as_json:
-        typer.echo(json.dumps(report._asdict() | {"store": str(report.store)}))
+        typer.echo(json.dumps(report._asdict()))
         return
     typer.echo(
         f"{report.messages:,} messages gave {report.rows:,} rows in {report.store} "

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import msgspec
 import typer
 
+from pipeline.commands.chosen_store import StoreOption
 from pipeline.errors import ConfigError
 from schemas.command import MODES, Command, Mode, Selector
 
@@ -26,7 +27,6 @@ ByOption = Annotated[
     str | None, typer.Option("--by", help="Who you are; by default the user of this system.")
 ]
 ReasonOption = Annotated[str, typer.Option("--reason", help="Why, for those who read it later.")]
-StoreOption = Annotated[Path | None, typer.Option("--store", help="The store's directory.")]
 
 
 @app.command()
@@ -155,7 +155,7 @@ def step_down(
     _report_answer(answer, json=json)
 
 
-def _operator(config: Path | None, store: Path | None) -> "Operator":
+def _operator(config: Path | None, store: str | None) -> "Operator":
     from pipeline.config import load_config
     from pipeline.keys import Keys
     from pipeline.killswitch.operator import Operator

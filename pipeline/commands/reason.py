@@ -7,7 +7,13 @@ WAIT_S = 60.0
 
 def fit_reason(settings: Config, reason: str) -> str:
     """The reason, redacted by patterns (about two seconds)."""
+    return fit_texts(settings, reason)[0]
+
+
+def fit_texts(settings: Config, *texts: str) -> list[str]:
+    """Several texts of one order, redacted as a reason is."""
     from pipeline.keys import Keys
     from pipeline.redact.reasons import ReasonRedactor
 
-    return ReasonRedactor(settings.redaction, Keys(settings.keys.path))(reason, WAIT_S)
+    redact = ReasonRedactor(settings.redaction, Keys(settings.keys.path))
+    return [redact(text, WAIT_S) for text in texts]

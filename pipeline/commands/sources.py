@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pipeline.commands.chosen_store import StoreOption, chosen_store
+
 if TYPE_CHECKING:
     from pipeline.audit.arrivals import AgentFields
 
 
 def sources(
-    store: Annotated[Path | None, typer.Option("--store", help="The store's directory.")] = None,
+    store: StoreOption = None,
     config: Annotated[Path | None, typer.Option("--config", help="The configuration file.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
@@ -32,10 +34,9 @@ def sources(
     from detectors.registry import DETECTORS
     from pipeline.audit.arrivals import agent_fields
     from pipeline.audit.query import open_catalog
-    from pipeline.commands.store_path import store_path
 
     needs = {detector.name: detector.needs for detector in DETECTORS}
-    with open_catalog(store_path(store, config)) as catalog:
+    with open_catalog(chosen_store(store, config)) as catalog:
         agents = agent_fields(catalog, needs)
     if as_json:
         typer.echo(msgspec.json.format(msgspec.json.encode(agents)).decode())

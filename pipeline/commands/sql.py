@@ -13,6 +13,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 import typer
 
+from pipeline.commands.chosen_catalog import CatalogOption, chosen_catalog
+from pipeline.commands.chosen_store import StoreOption
+
 if TYPE_CHECKING:
     import duckdb
 
@@ -29,14 +32,18 @@ def sql(
     query: Annotated[
         str | None, typer.Argument(help="The query; without one, a prompt or standard input.")
     ] = None,
-    store: Annotated[Path | None, typer.Option("--store", help="The store's directory.")] = None,
+    store: StoreOption = None,
     config: Annotated[Path | None, typer.Option("--config", help="The configuration file.")] = None,
+    catalog: CatalogOption = None,
     output: Annotated[Format, typer.Option("--format", help="How to print.")] = "table",
 ) -> None:
     """Query the audit store with DuckDB SQL. Nothing can be written, and no other file be read.
 
-    Views: events, traces, sessions, agents_by_minute, findings, incidents, killswitch, segments,
-    checkpoints, dead_letters. `DESCRIBE events` shows columns; docs/queries.md explains them.
+    Views: events, traces, sessions, agents_by_minute, dead_letters, findings, incidents, killswitch,
+    erasures, holds, segments, checkpoints. Questions under names: trace('…'), agent_timeline('…') and
+    others. docs/schema.md has every column.
+
+    Who may not read the store but the readers' copy of the configuration gets that one.
 
     Examples:
 
@@ -44,28 +51,34 @@ def sql(
 
       auditfuse sql --format csv "from agents_by_minute where errors > 0 order by minute"
 
-      echo "from findings" | auditfuse sql --format json
-    """
-    from pipeline.audit.query import open_catalog
-    from pipeline.commands.store_path import store_path
+      auditfuse sql "from errors_by_agent(ago('1 hour'))"
 
-    root = store_path(store, config)
-    with open_catalog(root) as catalog:
+      echo "from findings" | auditfuse sql --format json
+
+      auditfuse sql --catalog /srv/trail/trail.duckdb "from incidents"
+    """
+    with chosen_catalog(store, config, catalog) as opened:
         if query is not None:
-            run_query(catalog, query, output)
+            run_query(opened, query, output)
         elif sys.stdin.isatty():
-            _prompt(catalog, output)
+            _prompt(opened, output)
         else:
-            run_query(catalog, sys.stdin.read(), output)
+            run_query(opened, sys.stdin.read(), output)
 
 
 def run_query(catalog: Query, text: str, output: Format) -> None:
     """Run the statements of `text` and print what each gives. Raises QueryError."""
-    for result in catalog.run(text):
-        names = [column[0] for column in result.description or []]
-        if not names:
-            continue
-        {"table": _print_table, "csv": _print_csv, "json": _print_json}[output](names, result)
+    import duckdb
+
+    from pipeline.audit.query import query_error
+
+    try:
+        for result in catalog.run(text):
+            names = [column[0] for column in result.description or []]
+            if names:
+                {"table": _print_table, "csv": _print_csv, "json": _print_json}[output](names, result)
+    except duckdb.Error as error:
+        raise query_error(error) from None  # while the rows were fetched
 
 
 def _prompt(catalog: Query, output: Format) -> None:

@@ -2,52 +2,102 @@
 
 from __future__ import annotations
 
+import re
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pipeline.commands.chosen_store import StoreOption, chosen_store
+
 if TYPE_CHECKING:
-    from pipeline.audit.verify import VerifyReport
+    from pipeline.audit.checkpoint.note import PublicKey
+    from pipeline.audit.store import Store
+    from pipeline.audit.verify import Outcome, VerifyReport, Wanted
 
 SHOWN_FAULTS = 50
 """So many faults are printed; `--json` lists more."""
+_PARTITION = re.compile(r"(.+)/(\d+)")
 
 
 def verify(
-    store: Annotated[Path | None, typer.Option("--store", help="The store's directory.")] = None,
+    store: StoreOption = None,
     config: Annotated[Path | None, typer.Option("--config", help="The configuration file.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as one JSON document.")] = False,
     columns: Annotated[
         bool, typer.Option(help="Compare the typed columns with the records too; without, it is faster.")
     ] = True,
+    since: Annotated[
+        str | None,
+        typer.Option("--since", help="Only rows of files that end at or after this time (ISO 8601, UTC)."),
+    ] = None,
+    partition: Annotated[
+        list[str] | None,
+        typer.Option("--partition", help="Only rows of this partition: TOPIC_ID/NUMBER. May be repeated."),
+    ] = None,
+    anchor: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--anchor",
+            help="Checkpoints kept outside of the store: a directory of notes, a file, or - for standard "
+            "input. May be repeated.",
+        ),
+    ] = None,
+    key: Annotated[
+        list[str] | None,
+        typer.Option("--key", help="A public key of the trail, or a file of them. May be repeated."),
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option("--workers", min=1, help="Processes; by default one a core if worth it.")
+    ] = None,
+    proof: Annotated[
+        Path | None, typer.Option("--proof", help="Check this proof instead of a store; needs --key.")
+    ] = None,
 ) -> None:
     """Recompute every hash and link of the audit store and say what does not hold.
 
-    Reads the files alone: no running auditfuse, no cache, no key is needed. Exits with 0 if every
-    verdict holds, 1 if one does not; then each wrong row, segment or log entry is named.
-    A store whose newest part was cut off as a whole, or that was rebuilt as a whole, holds in itself:
-    only a checkpoint kept elsewhere shows that.
+    Reads the files alone: no running auditfuse and no cache is needed. Each verdict holds, fails or was not
+    checked; docs/verification.md says what each means. Exits with 0 if none fails, 1 if one does; then each
+    wrong row, segment, log entry or checkpoint is named.
+
+    A store whose newest part was cut off as a whole, or that was rebuilt as a whole, holds in itself: only
+    --anchor, a checkpoint kept elsewhere, shows that. Without --key the keys of the configuration are
+    trusted. With --since or --partition the rows of other files are left out; logs, links and checkpoints
+    are verified as a whole all the same.
 
     Examples:
 
       auditfuse verify --store /var/lib/auditfuse/store
 
-      auditfuse verify --json | jq .faults
+      auditfuse verify --anchor /mnt/elsewhere/checkpoints --key trail.pub
+
+      auditfuse verify --since 2026-11-01 --json | jq .faults
+
+      auditfuse verify --proof proof.json --key trail.pub
     """
     import msgspec
 
-    from pipeline.audit.verify import verify_store
-    from pipeline.commands.store_path import store_path
+    if proof is not None:
+        from pipeline.commands.check_proof import check_proof_file
 
-    root = store_path(store, config)
-    if sys.stderr.isatty() and not as_json:
-        report = _with_progress(root, columns)
-    else:
-        report = verify_store(root, columns=columns)
+        check_proof_file(proof, key or [], as_json=as_json)
+        return
+    from pipeline.audit.verify import Wanted
+    from pipeline.audit.verify.anchors import read_anchors
+
+    wanted = Wanted(
+        columns=columns,
+        since_ms=None if since is None else _time_ms(since),
+        partitions=_partitions(partition) if partition else None,
+        keys=_keys(key or [], store, config),
+        anchors=read_anchors(anchor or []),
+    )
+    shows_progress = sys.stderr.isatty() and not as_json
+    report = _report(chosen_store(store, config), wanted, workers, shows_progress=shows_progress)
     if as_json:
-        document = msgspec.to_builtins(report) | {"holds": report.holds, "verdicts": report.verdicts()}
+        document = msgspec.to_builtins(report) | {"holds": report.holds}
         typer.echo(msgspec.json.format(msgspec.json.encode(document)).decode())
     else:
         typer.echo(as_text(report))
@@ -55,42 +105,92 @@ def verify(
         raise typer.Exit(1)
 
 
+def _time_ms(text: str) -> int:
+    """A time without an offset is UTC; a date is its midnight."""
+    from datetime import UTC, datetime
+
+    from pipeline.errors import ConfigError
+
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError:
+        raise ConfigError(f"--since {text!r} is no time; write it like 2026-11-01T08:00") from None
+    return round((time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp() * 1000)
+
+
+def _partitions(texts: Sequence[str]) -> frozenset[tuple[str, int]]:
+    from pipeline.errors import ConfigError
+
+    matches = [_PARTITION.fullmatch(text) for text in texts]
+    if not all(matches):
+        raise ConfigError("--partition takes a topic id and a number, like agent-events.<32 hex>/0")
+    return frozenset((match[1], int(match[2])) for match in matches if match)
+
+
+def _keys(texts: Sequence[str], store: str | None, config: Path | None) -> Sequence[PublicKey]:
+    """The keys that are named, else those that the configuration trusts, where one is read."""
+    from pipeline.audit.checkpoint.key import read_public_keys, trusted_keys
+
+    if texts:
+        return read_public_keys(texts)
+    if store is not None and config is None:
+        return ()
+    from pipeline.config import load_config
+
+    loaded = load_config(config)
+    return trusted_keys(loaded.checkpoint, loaded.keys.path)
+
+
 def as_text(report: VerifyReport) -> str:
-    """The report for a person: a line a verdict, then the faults and notes."""
+    """The report for a person: a line a verdict with what it rests on, then the faults and notes."""
     rate = report.rows / report.seconds if report.seconds else 0.0
     lines = [
         f"Store {report.store}: {report.rows:,} rows in {report.segments:,} segments, {report.entries:,} log "
         f"entries, {report.partitions} partitions ({report.seconds:.1f} s, {rate:,.0f} rows/s)"
     ]
-    for verdict, count in report.verdicts().items():
-        lines.append(
-            f"  {'holds' if not count else 'FAILS'}  {verdict}" + (f": {_counted(count)}" if count else "")
-        )
-    if not report.columns_checked:
-        lines.append("  -      columns match the records: not asked for")
+    for outcome in report.outcomes:
+        lines.append(f"  {outcome.state:<11}  {outcome.verdict}{_explained(outcome)}")
+        lines += [f"               {detail}" for detail in outcome.details]
+    lines += [f"left out: {left_out}" for left_out in report.left_out]
     for fault in report.faults[:SHOWN_FAULTS]:
         lines += [f"{fault.verdict}: {fault.place}", f"    {fault.how}"]
     unseen = len(report.faults) + report.faults_left_off - SHOWN_FAULTS
     if unseen > 0:
         lines.append(f"… and {unseen} more faults; --json lists them")
     lines += [f"note: {note.topic_id}/{note.partition}: {note.what}" for note in report.notes[:SHOWN_FAULTS]]
-    lines.append("The audit trail holds." if report.holds else "The audit trail does NOT hold.")
+    lines.append(_conclusion(report))
     return "\n".join(lines)
 
 
-def _counted(count: int) -> str:
-    return "1 fault" if count == 1 else f"{count} faults"
+def _explained(outcome: Outcome) -> str:
+    if outcome.faults:
+        return ": 1 fault" if outcome.faults == 1 else f": {outcome.faults:,} faults"
+    return f": {outcome.why}" if outcome.state == "not checked" else ""
 
 
-def _with_progress(root: Path, columns: bool) -> VerifyReport:
+def _conclusion(report: VerifyReport) -> str:
+    if not report.holds:
+        return "The audit trail does NOT hold."
+    unchecked = [outcome.verdict for outcome in report.outcomes if outcome.state == "not checked"]
+    if report.left_out or unchecked:
+        return "The audit trail holds as far as it was checked."
+    return "The audit trail holds."
+
+
+def _report(store: Store, wanted: Wanted, workers: int | None, *, shows_progress: bool) -> VerifyReport:
+    from pipeline.audit.verify import verify_store
+
+    if not shows_progress:
+        return verify_store(store, wanted, workers=workers)
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    from pipeline.audit.verify import verify_store
 
     parts = (TextColumn("verifying rows"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*parts, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("rows", total=None)
         return verify_store(
-            root, columns=columns, progress=lambda done, total: bar.update(task, completed=done, total=total)
+            store,
+            wanted,
+            workers=workers,
+            progress=lambda done, total: bar.update(task, completed=done, total=total),
         )

@@ -41,6 +41,11 @@ trip = "read_only"
 name = "webhook"
 url = "json://127.0.0.1:{webhook_port}/"
 
+[[checkpoint.anchors]]            # signed copies of what the log holds, on another machine or topic
+name = "elsewhere"
+kind = "directory"
+path = "elsewhere"
+
 [store]
 seal_interval_ms = 500
 """
@@ -99,6 +104,11 @@ class DemoService:
         rows = json.loads(done.stdout or "[]")
         output: Any = rows[0]["output"] if rows else None
         return output if isinstance(output, str | None) else json.dumps(output)
+
+    def newest_checkpoint(self) -> tuple[int, str]:
+        """Its size, and the log's name that it is signed as."""
+        newest = json.loads(self.command("checkpoint", "list", "--json").stdout)[-1]
+        return newest["size"], newest["origin"]
 
     def _answers(self, path: str) -> bool:
         try:

@@ -143,11 +143,16 @@ class Story:
     def audit(self) -> None:
         """Verify, tamper with one row, verify again."""
         self._title("6. The auditor: is the trail what was written?")
-        self._command("verify", "--store", "store")
+        size, signer = self._service.newest_checkpoint()
+        self._say(
+            f"As it stopped, auditfuse signed a checkpoint of {size} log entries as {signer}, and put a copy "
+            f"into ./{self._folder}/elsewhere, which stands for another machine."
+        )
+        self._command("verify", "--anchor", "elsewhere")
         self._say("Now somebody with access to the disk rewrites one stored row:")
         with tamper_with_one_row(self._folder / "store") as change:
             self._quote(change, "yellow")
-            self._command("verify", "--store", "store", expect=1)
+            self._command("verify", "--anchor", "elsewhere", expect=1)
         self._say("(The row is put back.)")
 
     def epilogue(self, seconds: float) -> None:

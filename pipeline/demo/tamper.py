@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pipeline.audit.arrow import pa, pq
 from pipeline.audit.log import PartitionLog
-from pipeline.audit.store import Store
+from pipeline.audit.store import open_store
 
 
 @contextmanager
@@ -35,7 +35,7 @@ def tamper_with_one_row(store: Path) -> Generator[str]:
 
 def _a_ledger_entry(root: Path) -> tuple[Path, int]:
     """A row of a live segment: a file that was replaced stays for a while and no longer counts."""
-    store = Store(root)
+    store = open_store(root)
     for topic_id, partition in store.partitions():
         for name in PartitionLog.open(store, topic_id, partition).state.live:
             path = Path(store.segment_location(topic_id, partition, name))

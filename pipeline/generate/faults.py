@@ -1,4 +1,4 @@
-"""Faults by schedule: what goes wrong, with which agent, when, and how badly."""
+"""Faults and releases by schedule: what goes wrong or changes, with which agent, when, and how badly."""
 
 import re
 from dataclasses import dataclass
@@ -12,6 +12,7 @@ _SPEC = re.compile(
     r"(?P<kind>[a-z_]+):(?P<agent>[\w.-]+)@(?P<onset>\d+(?:\.\d+)?)\+(?P<length>\d+(?:\.\d+)?)"
     r"(?:x(?P<factor>\d+(?:\.\d+)?))?"
 )
+_RELEASE = re.compile(r"(?P<agent>[\w.-]+)@(?P<onset>\d+(?:\.\d+)?)=(?P<version>[\w.+-]+)")
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,23 @@ class Fault:
     def active(self, seconds: float) -> bool:
         """Whether the fault is on at that many seconds after the start."""
         return self.onset_s <= seconds < self.onset_s + self.length_s
+
+
+@dataclass(frozen=True)
+class Release:
+    """From `onset_s` after the start on, the agent runs this version."""
+
+    agent_id: str
+    onset_s: float
+    version: str
+
+
+def parse_release(text: str) -> Release:
+    """Read `AGENT@ONSET=VERSION`, in seconds, e.g. `agent-001@1080=1.5.0`."""
+    match = _RELEASE.fullmatch(text)
+    if match is None:
+        raise ConfigError(f"--release {text!r} is not AGENT@ONSET=VERSION; for example agent-001@1080=1.5.0")
+    return Release(match["agent"], float(match["onset"]), match["version"])
 
 
 def parse_fault(text: str) -> Fault:

@@ -1,9 +1,10 @@
 """The stream: a fleet's events in time order, and the faults that were planted in it."""
 
 import heapq
+import math
 import random
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import msgspec
 
@@ -18,7 +19,7 @@ from pipeline.generate.agents import (
     Session,
     Tool,
 )
-from pipeline.generate.faults import Fault
+from pipeline.generate.faults import Fault, Release
 from schemas.event import Event
 
 CALLS_PER_SESSION = 12
@@ -34,6 +35,9 @@ class StreamConfig:
     start_ms: int = 1_790_000_000_000
     length_s: float = 600.0
     faults: Sequence[Fault] = ()
+    releases: Sequence[Release] = ()
+    office_hours: bool = False
+    """Whether the rate follows the working day (UTC): full at noon, little at night and at weekends."""
 
 
 def native_json(event: Event) -> bytes:
@@ -68,12 +72,27 @@ def _agent_events(config: StreamConfig, agent: Agent) -> Iterator[Event]:
         if seconds >= config.length_s:
             return
         active = _active(faults, seconds)
-        if "silence" in active or source.random() >= active.get("write_burst", 1.0) / ceiling:
+        share = _working_share(config.start_ms / 1000 + seconds) if config.office_hours else 1.0
+        if "silence" in active or source.random() >= share * active.get("write_burst", 1.0) / ceiling:
             continue
-        if calls >= CALLS_PER_SESSION:
-            session, calls = Session(source, agent), 0
+        running = _version_at(config.releases, agent, seconds)
+        if calls >= CALLS_PER_SESSION or running != session.agent:
+            session, calls = Session(source, running), 0
         calls += 1
         yield _one_call(source, session, config.start_ms + int(seconds * 1000), active)
+
+
+def _version_at(releases: Sequence[Release], agent: Agent, seconds: float) -> Agent:
+    done = [one for one in releases if one.agent_id == agent.agent_id and one.onset_s <= seconds]
+    return replace(agent, version=max(done, key=lambda one: one.onset_s).version) if done else agent
+
+
+def _working_share(at_s: float) -> float:
+    """The share of the full rate at a moment; 1 January 1970 was a Thursday."""
+    days = at_s / 86_400
+    weekend = int(days + 3) % 7 >= 5
+    day = max(0.0, -math.cos(2 * math.pi * days))
+    return 0.1 + (0.2 if weekend else 0.9) * day
 
 
 def _active(faults: Sequence[Fault], seconds: float) -> dict[str, float]:

@@ -50,7 +50,7 @@ class PartitionWriter:
         if self._broken:
             folder = self._directory.path / str(self._partition)
             raise TopicError(f"{folder}: an earlier write failed and could not be undone; restart auditfuse")
-        descriptor = self._descriptor if self._descriptor is not None else self._begin_file()
+        descriptor = self._descriptor if self._descriptor is not None else self.begin_file()
         self._append_ms = max(self._append_ms, now_ms)
         firsts: list[int] = []
         messages: list[Message] = []
@@ -72,7 +72,8 @@ class PartitionWriter:
             os.close(self._descriptor)
             self._descriptor = None
 
-    def _begin_file(self) -> int:
+    def begin_file(self) -> int:
+        """Begin the next file; what is appended goes there. Returns its descriptor."""
         file = self._directory.create_file(self._partition, self._file_number + 1, self.end, self._append_ms)
         self._file_number += 1
         self._cipher = file.cipher

@@ -10,6 +10,7 @@ from asyncapi import asyncapi_document
 from commands import cli_page
 from contracts import contract_schemas
 from options import configuration_page
+from trail_schema import trail_schema_page
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 
@@ -20,6 +21,7 @@ def pages() -> dict[Path, str]:
         DOCS / "cli.md": cli_page(),
         DOCS / "configuration.md": configuration_page(),
         DOCS / "asyncapi.yaml": asyncapi_document(),
+        DOCS / "schema.md": trail_schema_page(),
     }
     return written | {DOCS / "schemas" / f"{name}.json": text for name, text in contract_schemas().items()}
 

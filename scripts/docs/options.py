@@ -68,10 +68,17 @@ def _defaults() -> Config:
 
 
 def _sections(path: str, annotation: Any, value: Any) -> Iterator[Section]:
-    model = _model_in(annotation)
-    if model is None:
-        return
+    models = list(_models_in(annotation))
     origin = typing.get_origin(annotation)
+    if len(models) > 1:
+        # A list of tables of several kinds: each kind has a section.
+        for model in models:
+            (kind,) = typing.get_args(model.model_fields["kind"].annotation)
+            yield Section(f'[[{path}]] kind = "{kind}"', model, None)
+        return
+    if not models:
+        return
+    model = models[0]
     if origin is tuple:
         header, value = f"[[{path}]]", None
     elif origin is dict:
@@ -84,11 +91,11 @@ def _sections(path: str, annotation: Any, value: Any) -> Iterator[Section]:
         yield from _sections(f"{path}.{name}", field.annotation, getattr(value, name, None))
 
 
-def _model_in(annotation: Any) -> type[BaseModel] | None:
-    for part in (annotation, *typing.get_args(annotation)):
-        if isinstance(part, type) and issubclass(part, BaseModel):
-            return part
-    return None
+def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for part in typing.get_args(annotation):
+        yield from _models_in(part)
 
 
 def _render(section: Section) -> str:
@@ -96,12 +103,12 @@ def _render(section: Section) -> str:
     rows = [
         _row(section, name, field)
         for name, field in section.model.model_fields.items()
-        if _model_in(field.annotation) is None
+        if not any(_models_in(field.annotation))
     ]
     tables = [
         f"`{name}`: {_doc(section.model, name)}"
         for name, field in section.model.model_fields.items()
-        if _model_in(field.annotation) is not None
+        if any(_models_in(field.annotation))
     ]
     text = f"\n## `{section.header}`\n{summary}\n"
     if rows:

@@ -17,6 +17,8 @@ def type_words(annotation: Any) -> str:
         return type_words(arguments[0])
     if origin in (typing.Union, types.UnionType):
         return type_words(next(part for part in arguments if part is not type(None)))
+    if origin is dict:
+        return "table"
     if origin in (tuple, list):
         return f"list of {type_words(arguments[0])}"
     names = {str: "string", int: "integer", float: "number", bool: "true or false", Path: "path"}

@@ -21,11 +21,12 @@ from support.audit import (
 )
 from support.findings import finding_rows
 
-from pipeline.audit.catalog import Catalog, CatalogRunner, build_catalog, newest_catalog
+from pipeline.audit.catalog import Catalog, build_catalog, newest_catalog
+from pipeline.audit.catalog_runner import CatalogRunner
 from pipeline.audit.compact import compact_store
 from pipeline.audit.control import append_rows
 from pipeline.audit.store import FINDINGS, Store, StoreConfig
-from pipeline.audit.views import derived_views
+from pipeline.audit.views.template import derived_views
 from pipeline.audit.writer import new_writer_id
 from pipeline.errors import StoreError
 
@@ -39,7 +40,7 @@ VIEWS = {
     "killswitch",
     "segments",
 }
-VIEWS |= {"checkpoints", "dead_letters"}
+VIEWS |= {"checkpoints", "dead_letters", "erasures", "holds"}
 HOUR_MS = 3_600_000
 
 
@@ -54,7 +55,7 @@ CLOCK = itertools.count(1, 10_000)
 
 def build(root: Path) -> Path:
     """Build with a clock that is always past the shortest interval."""
-    path = build_catalog(root, now_ms=lambda: next(CLOCK))
+    path = build_catalog(Store(root), now_ms=lambda: next(CLOCK))
     assert path is not None
     return path
 
@@ -196,7 +197,7 @@ def test_built_anew_only_when_the_log_has_grown(tmp_path: Path) -> None:
 def test_at_most_once_a_second(tmp_path: Path) -> None:
     writer = claim(Store(tmp_path))
     now_ms = 1000
-    catalog = Catalog(tmp_path, now_ms=lambda: now_ms)
+    catalog = Catalog(Store(tmp_path), now_ms=lambda: now_ms)
     first = catalog.refresh()
     writer.seal(event_rows(0, 3), 3)
     now_ms = 1999
@@ -224,7 +225,7 @@ def test_damaged_log_leaves_the_other_partitions_readable(tmp_path: Path) -> Non
     entry.chmod(0o640)
     entry.write_bytes(b"[]")
     told: list[str] = []
-    with newest_catalog(tmp_path, warn=told.append) as path:
+    with newest_catalog(Store(tmp_path), warn=told.append) as path:
         assert ask(path, 'SELECT "partition", count(*) FROM all_rows GROUP BY ALL ORDER BY ALL') == [
             (0, 10),
             (1, 30),
@@ -259,22 +260,22 @@ def test_copy_stands_on_absolute_paths(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.chdir(tmp_path)
     sealed_store(Path("store"))
     target = tmp_path / "copy.duckdb"
-    Catalog(Path("store")).write_copy(target)
+    Catalog(Store(Path("store"))).write_copy(target)
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
     assert ask(target, "SELECT count(*) FROM events") == [(29,)]
     with pytest.raises(StoreError, match="exists"):
-        Catalog(tmp_path / "store").write_copy(target)
+        Catalog(Store(tmp_path / "store")).write_copy(target)
 
 
 def test_runner_builds_a_last_time_when_stopped(tmp_path: Path) -> None:
     store = Store(tmp_path)
     writer = claim(store)
-    runner = CatalogRunner(tmp_path)
+    runner = CatalogRunner(Store(tmp_path))
     runner.start()
     writer.seal(event_rows(0, 3), 3)
     runner.stop()
-    assert not Catalog(tmp_path).is_stale()
+    assert not Catalog(Store(tmp_path)).is_stale()
 
 
 def test_rows_are_counted_exactly_while_compaction_replaces_files(tmp_path: Path) -> None:
@@ -286,7 +287,7 @@ def test_rows_are_counted_exactly_while_compaction_replaces_files(tmp_path: Path
 
     def read() -> None:
         while not done.is_set():
-            with newest_catalog(tmp_path) as path:
+            with newest_catalog(Store(tmp_path)) as path:
                 for one in (path, old):
                     seen.add(ask(one, 'SELECT count(*), count(DISTINCT ("offset", item)) FROM all_rows')[0])
 
@@ -294,7 +295,7 @@ def test_rows_are_counted_exactly_while_compaction_replaces_files(tmp_path: Path
     reader.start()
     for fan_in in (3, 4, 12):
         compact_store(store, StoreConfig(compact_fan_in_files=fan_in), now_ms=lambda: START_MS)
-        build_catalog(tmp_path)
+        build_catalog(Store(tmp_path))
     done.set()
     reader.join()
     assert seen == {(60, 60)}

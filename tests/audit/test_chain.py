@@ -53,6 +53,18 @@ def test_links_follow_the_specification(rows: list[Row]) -> None:
     assert links.head == prev
 
 
+def test_many_rows_are_chained_as_few_are() -> None:
+    rows = [row(3 * i, i % 2, b"m" * (i % 200), b"p" * (i % 130)) for i in range(2 * chain.MANY_ROWS)]
+    salts = bytes(i % 251 for i in range(32 * len(rows)))
+    whole = chain.chain(PREV, rows, salts)
+    few = chain.chain(PREV, rows[:10], salts[:320])
+    assert (few.hashes, few.leaves, few.salts_m) == (whole.hashes[:10], whole.leaves[:10], whole.salts_m[:10])
+    prev = PREV
+    for i, one in enumerate(rows):
+        c, prev = by_the_book(prev, one, whole.salts_m[i], whole.salts_p[i])
+        assert (whole.hashes[i], whole.leaves[i]) == (prev, chain.leaf(one.offset, one.item, c))
+
+
 def test_first_prev_depends_on_topic_and_partition() -> None:
     expected = hashlib.sha256(b"auditfuse/1" + b"t.1" + (7).to_bytes(4, "big")).digest()
     assert chain.first_prev("t.1", 7) == expected

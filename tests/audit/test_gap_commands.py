@@ -27,7 +27,7 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
 
 
 def run(store: Store, *arguments: str) -> Result:
-    result = CliRunner().invoke(app, [*arguments, "--store", str(store.root)], catch_exceptions=True)
+    result = CliRunner().invoke(app, [*arguments, "--store", str(store.cache_dir)], catch_exceptions=True)
     if result.exception is not None and not isinstance(result.exception, SystemExit):
         raise result.exception
     return result

@@ -9,18 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support.audit import TOPIC_ID, claim, event_rows, seal_batches, sealed_store
+from support.faults import without_disk_sync
 
-from pipeline.audit.log import (
-    IdSet,
-    PartitionLog,
-    PartitionState,
-    decode_entry,
-    encode_entry,
-    fold,
-)
+from pipeline.audit.growing import IdSet
+from pipeline.audit.log import PartitionLog, PartitionState, decode_entry, encode_entry, fold
 from pipeline.audit.store import CONTROL, Store
 from pipeline.errors import StoreError
-from schemas.log_entry import ZERO_HASH, LogEntry, SegmentRef
+from schemas.log_entry import ZERO_HASH, EntryKind, LogEntry, SegmentRef
+
+__all__ = ["without_disk_sync"]
 
 WRITER, OTHER = "a" * 32, "b" * 32
 
@@ -249,3 +246,36 @@ def test_id_sets_grow_like_sets_and_stay_shallow(additions: list[list[str]]) -> 
         plain |= set(added)
     assert all((one in ids) == (one in plain) for one in "abcdefghijk")
     assert len(ids) == len(plain)
+
+
+MOVING: list[EntryKind] = ["seal", "idle", "claim"]
+
+
+@given(st.data())
+def test_the_first_entry_that_reaches_an_offset(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    store = Store(tmp_path_factory.mktemp("store"))
+    log = PartitionLog.open(store, TOPIC_ID, 0)
+    ends: list[int] = []
+    kinds: list[EntryKind] = [
+        "claim",
+        *data.draw(st.lists(st.sampled_from(MOVING), max_size=12), label="kinds"),
+    ]
+    for kind in kinds:
+        state, fields = log.state, dict[str, Any]()
+        if kind == "claim":
+            fields = {"role": "writer", "epoch": state.epoch + 1}
+        elif kind == "idle":
+            fields = {
+                "end": state.end + data.draw(st.integers(0, 3)),
+                "idle_until_ms": 1,
+                "epoch": state.epoch,
+            }
+        else:
+            segment = ref(state.end, state.end + 2, state.head.hex(), epoch=state.epoch)
+            fields = {"segment": segment, "epoch": state.epoch}
+        assert log.try_append(log.next_entry(kind, at_ms=1, writer=WRITER, **fields))
+        ends.append(log.state.end)
+    for end in range(log.state.end + 2):
+        assert log.first_reaching(end) == next((n for n, one in enumerate(ends) if one >= end), len(ends))

@@ -68,3 +68,83 @@ def test_an_index_outside_of_the_tree_is_refused() -> None:
     with pytest.raises(IndexError):
         merkle.inclusion_path([b"a"], 1)
     assert not merkle.includes(merkle.root([b"a"]), 1, b"a", 1, [])
+
+
+def recursive_consistency(leaves: list[bytes], first: int, is_first_root: bool = True) -> list[bytes]:
+    """SUBPROOF of RFC 6962, section 2.1.2."""
+    if first == len(leaves):
+        return [] if is_first_root else [recursive_root(leaves)]
+    split = 1
+    while split * 2 < len(leaves):
+        split *= 2
+    if first <= split:
+        left = recursive_consistency(leaves[:split], first, is_first_root)
+        return [*left, recursive_root(leaves[split:])]
+    right = recursive_consistency(leaves[split:], first - split, False)
+    return [*right, recursive_root(leaves[:split])]
+
+
+LEAVES = [n.to_bytes(2, "big") for n in range(130)]
+HASHES = [merkle.leaf_hash(leaf) for leaf in LEAVES]
+ROOTS = [merkle.root(LEAVES[:size]) for size in range(len(LEAVES) + 1)]
+
+
+@pytest.mark.parametrize("size", range(1, len(LEAVES) + 1))
+def test_every_consistency_path_is_the_recursive_one_and_proves_it(size: int) -> None:
+    for first in range(1, size + 1):
+        path = merkle.consistency_path(HASHES[:size], first)
+        if size < 20 or size in (64, 65, 127, 130):
+            assert path == recursive_consistency(LEAVES[:size], first)
+        assert merkle.consistent(first, ROOTS[first], size, ROOTS[size], path)
+        assert not merkle.consistent(first, ROOTS[first - 1], size, ROOTS[size], path)
+        assert not merkle.consistent(first, ROOTS[first], size, ROOTS[size - 1], path)
+        assert not merkle.consistent(first, ROOTS[first], size, ROOTS[size], [*path, ROOTS[1]])
+        if path:
+            assert not merkle.consistent(first, ROOTS[first], size, ROOTS[size], path[:-1])
+            assert not merkle.consistent(first, ROOTS[first], size, ROOTS[size], path[1:])
+
+
+@given(st.integers(1, 130), st.data())
+def test_a_consistency_path_proves_no_other_sizes_and_no_changed_hash(size: int, data: st.DataObject) -> None:
+    first = data.draw(st.integers(1, size))
+    path = merkle.consistency_path(HASHES[:size], first)
+    other = data.draw(st.integers(1, size))
+    if other != first:
+        assert not merkle.consistent(other, ROOTS[first], size, ROOTS[size], path)
+        assert not merkle.consistent(first, ROOTS[other], size, ROOTS[size], path)
+    if path:
+        at = data.draw(st.integers(0, len(path) - 1))
+        changed = [*path[:at], bytes([path[at][0] ^ 1]) + path[at][1:], *path[at + 1 :]]
+        assert not merkle.consistent(first, ROOTS[first], size, ROOTS[size], changed)
+
+
+def test_the_empty_tree_is_the_beginning_of_every_tree() -> None:
+    assert merkle.consistent(0, merkle.EMPTY_ROOT, 3, ROOTS[3], [])
+    assert not merkle.consistent(0, ROOTS[1], 3, ROOTS[3], [])
+    assert not merkle.consistent(0, merkle.EMPTY_ROOT, 3, ROOTS[3], [ROOTS[1]])
+    assert not merkle.consistent(4, ROOTS[4], 3, ROOTS[3], [])
+    with pytest.raises(IndexError):
+        merkle.consistency_path(HASHES[:3], 0)
+    with pytest.raises(IndexError):
+        merkle.consistency_path(HASHES[:3], 4)
+
+
+@pytest.mark.parametrize("size", [*range(1, 34), 63, 64, 65, 100, 127, 128, 129, 130])
+def test_paths_found_in_one_pass_are_those_of_the_whole_tree(size: int) -> None:
+    wanted = {index: merkle.inclusion_nodes(index, size) for index in range(size)}
+    roots = merkle.subtree_roots((node for nodes in wanted.values() for node in nodes), HASHES[:size])
+    for index, nodes in wanted.items():
+        assert [roots[node] for node in nodes] == merkle.inclusion_path(LEAVES[:size], index)
+
+
+def test_a_subtree_that_is_none_of_the_tree_is_refused() -> None:
+    with pytest.raises(IndexError):
+        merkle.subtree_roots([merkle.Node(1, 3)], HASHES[:8])
+    with pytest.raises(IndexError):
+        merkle.inclusion_nodes(3, 3)
+
+
+@pytest.mark.parametrize("size", [63, 64, 65, 100, 127, 129, 1000])
+def test_a_root_of_many_leaves_is_that_of_the_growing_tree(size: int) -> None:
+    leaves = [bytes([i % 256]) * (i % 50) for i in range(size)]
+    assert merkle.root(leaves) == merkle.Frontier().grown(leaves).root()

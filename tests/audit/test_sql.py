@@ -10,6 +10,7 @@ from support.audit import sealed_store
 from typer.testing import CliRunner, Result
 
 from pipeline.audit.query import Query, QueryError, open_catalog
+from pipeline.audit.store import Store
 from pipeline.commands.catalog import catalog
 from pipeline.commands.sql import sql
 
@@ -23,7 +24,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def opened(store: Path) -> Iterator[Query]:
-    with open_catalog(store) as query:
+    with open_catalog(Store(store)) as query:
         yield query
 
 

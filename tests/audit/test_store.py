@@ -28,12 +28,12 @@ def test_modes_and_places(tmp_path: Path) -> None:
         store = sealed_store(tmp_path / "store", segments=1, commands=1)
     finally:
         os.umask(umask)
-    files = [path for path in store.root.rglob("*") if path.is_file()]
-    folders = [store.root, *(path for path in store.root.rglob("*") if path.is_dir())]
+    files = [path for path in store.cache_dir.rglob("*") if path.is_file()]
+    folders = [store.cache_dir, *(path for path in store.cache_dir.rglob("*") if path.is_dir())]
     assert {stat.S_IMODE(path.stat().st_mode) for path in files} == {0o440}
     assert {stat.S_IMODE(path.stat().st_mode) for path in folders} == {0o750}
-    assert list((store.root / "staging").iterdir()) == []
-    assert (store.root / f"log/{TOPIC_ID}/0/000000000000.json").exists()
+    assert list((store.cache_dir / "staging").iterdir()) == []
+    assert (store.cache_dir / f"log/{TOPIC_ID}/0/000000000000.json").exists()
 
 
 def test_create_never_overwrites_and_tells_equal_from_other(tmp_path: Path) -> None:

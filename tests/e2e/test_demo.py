@@ -32,6 +32,7 @@ def test_the_demo_tells_its_story_to_the_end(told: tuple[Path, str]) -> None:
         assert scene in story
     assert "tripped to read_only" in story
     assert story.count("PAGE ") == 4
+    assert "signed a checkpoint of" in story
     assert "The audit trail holds." in story
     assert "rows intact: 1 fault" in story
     assert "row offset" in story

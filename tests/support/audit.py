@@ -159,10 +159,12 @@ def sealed_store(
     partitions: int = 1,
     topic_id: str = TOPIC_ID,
     commands: int = 2,
+    at: Store | None = None,
 ) -> Store:
     """A store of `partitions`, each with `segments` of `rows` events; the last row of every second
-    segment is a dead letter. `_control` holds `commands` trips."""
-    store = Store(root)
+    segment is a dead letter. `_control` holds `commands` trips. `at` is a store that is not the directory
+    `root`."""
+    store = at or Store(root)
     for partition in range(partitions):
         writer = claim(store, topic_id, partition)
         for number in range(segments):

@@ -67,7 +67,7 @@ class Sealed:
 
 def assert_sound(root: Path) -> list[StoredRow]:
     """The store verifies, and no row identity is there twice; returns the rows."""
-    report = verify_store(root, workers=1)
+    report = verify_store(Store(root), workers=1)
     assert report.holds, report.faults[:10]
     rows = stored_rows(root)
     twice = [identity for identity, n in Counter(row[:4] for row in rows).items() if n > 1]

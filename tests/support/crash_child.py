@@ -37,10 +37,16 @@ PLACES = [
     for pattern, place in (
         (r"store/staging/\d{12}\.json\.[0-9a-f]{16}", "staged entry"),
         (r"store/staging/.*\.parquet\.[0-9a-f]{16}", "staged segment"),
+        (r"store/staging/.*\.note\.[0-9a-f]{16}", "staged checkpoint"),
+        (r"store/staging/.*\.ndjson\.[0-9a-f]{16}", "staged bundle"),
+        (r"store/checkpoints", DIRECTORY + "checkpoints"),
+        (r"store/checkpoints/.*\.note", "checkpoint"),
+        (r"store/log/[^/]+/\d+/bundles", DIRECTORY + "bundles"),
+        (r"store/log/[^/]+/\d+/bundles/.*", "bundle"),
         (r"store/log/(?P<of>_control|_findings)/0/\d{12}\.json", "entry of "),
         (r"store/log/[^/]+/\d+/\d{12}\.json", "entry"),
         (r"store/segments/(?P<of>_control|_findings)/0/.*-append-.*", "segment of "),
-        (r"store/segments/[^/]+/\d+/.*-(?P<of>seal|compact)-.*", "segment of kind "),
+        (r"store/segments/[^/]+/\d+/.*-(?P<of>seal|compact|erase)-.*", "segment of kind "),
         (r"store/log(/[^/]+(/\d+)?)?", DIRECTORY + "entries"),
         (r"store/segments(/[^/]+(/\d+)?)?", DIRECTORY + "segments"),
         (r"store/catalog/lock", "catalog lock"),
@@ -54,6 +60,8 @@ PLACES = [
         (r"topics(/[^/]+(/\d+)?)?", DIRECTORY + "topics"),
         (r"journal(/.*)?", "journal"),
         (r"keys(/.*)?", "key"),
+        (r"(auditfuse-)?checkpoint(/.*)?", "state of the sequencer"),
+        (r"anchor(/.*)?", "anchor"),
     )
 ]
 _TABLE = re.compile(r"\s*(INSERT INTO|UPDATE|DELETE FROM|CREATE TABLE)\s+\"?(\w+)", re.IGNORECASE)
@@ -143,6 +151,9 @@ def install(wire: Tripwire) -> None:
 
 def _wrapped(name: str, call: Callable[..., Any], wire: Tripwire) -> Callable[..., Any]:
     def wrapped(*args: Any, **kwargs: Any) -> Any:
+        if kwargs.get("dir_fd") is not None:  # within a temporary directory that is being removed
+            return call(*args, **kwargs)
+
         def torn() -> None:
             call(args[0], args[1][: len(args[1]) // 2])
 

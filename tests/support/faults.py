@@ -29,7 +29,8 @@ class Faults:
     def __init__(self, fault: Fault | None, at: int) -> None:
         self._fault = fault
         self._at = at
-        self._calls = 0
+        self.calls = 0
+        """Durable calls so far."""
         self._dead = False
         self.hit: str | None = None
 
@@ -37,8 +38,8 @@ class Faults:
         def wrapped(*args: Any, **kwargs: Any) -> Any:
             if self._dead:
                 raise Killed
-            self._calls += 1
-            if self._calls - 1 != self._at:
+            self.calls += 1
+            if self.calls - 1 != self._at:
                 return call(*args, **kwargs)
             self.hit = name
             return self._fail(name, call, args, kwargs)

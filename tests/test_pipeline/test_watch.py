@@ -8,7 +8,9 @@ from typing import Any, cast
 import pytest
 from pydantic import SecretStr
 from support.audit import TOPIC_ID, claim, event_row, seal_batches
+from support.erase import eraser_of, request, settings_in, store_of
 
+from pipeline.audit.erase.orders import ControlRows
 from pipeline.audit.store import Store
 from pipeline.clock import system_now_ms
 from pipeline.detect.config import DetectConfig
@@ -29,7 +31,7 @@ def state(tmp_path: Path) -> StateDatabase:
     return database
 
 
-def watch(tmp_path: Path, state: StateDatabase) -> Watch:
+def watch(tmp_path: Path, state: StateDatabase, control: ControlRows | None = None) -> Watch:
     switch = KillSwitch(
         KillSwitchConfig(journal=tmp_path / "journal"),
         append=cast("Any", lambda rows: []),
@@ -44,6 +46,7 @@ def watch(tmp_path: Path, state: StateDatabase) -> Watch:
         snapshots=tmp_path / "snapshots",
         on_found=lambda: None,
         now_ms=system_now_ms,
+        control=control,
     )
 
 
@@ -132,6 +135,31 @@ def test_a_snapshot_spares_the_rows_below_it(tmp_path: Path, state: StateDatabas
     seal_refusals(tmp_path, ["two"])
     run_until_idle(watch(tmp_path, state))
     assert agents_of(state) == ["one", "two"]
+
+
+def test_what_was_learnt_before_an_erasure_is_forgotten(
+    tmp_path: Path, state: StateDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The running detection starts anew from what is left, and no snapshot brings the rest back."""
+    monkeypatch.setattr("pipeline.watch.QUIET_CHECK_INTERVAL_S", 0)
+    config = settings_in(tmp_path)
+    store = store_of(config)
+    seal_refusals(tmp_path, ["one", "two"])
+    stop = threading.Event()
+    stop.set()
+    watching = watch(tmp_path, state, ControlRows(store))
+    run_until_idle(watching)
+    watching.run(threading.Event(), stop)
+    eraser_of(config, now_ms=system_now_ms).execute(request("agent=two"))
+    assert watching.known_agents == {"one", "two"}
+    watching.run(threading.Event(), stop)
+    restarted = watch(tmp_path, state, ControlRows(store))
+    for one in (restarted, watching):
+        run_until_idle(one)
+        run_until_idle(one)
+        assert one.known_agents == {"one"}
+    watching.run(threading.Event(), stop)
+    assert list((tmp_path / "snapshots").iterdir()), "what was learnt since is kept again"
 
 
 def await_ends(one: Watch, ends: dict[tuple[str, int], int]) -> None:

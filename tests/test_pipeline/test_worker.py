@@ -112,7 +112,7 @@ class Rig:
         return PartitionLog.open(self.store, TOPIC_ID, 0).state.halted
 
     def offsets(self) -> list[int]:
-        return [row.offset for row in stored_rows(self.store.root)]
+        return [row.offset for row in stored_rows(self.store.cache_dir)]
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:

@@ -2,202 +2,248 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import os
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from itertools import islice, pairwise
-from pathlib import Path
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
-from pipeline.audit import chain
-from pipeline.audit.store import Store
-from pipeline.audit.verify.entries import LiveSegment, LogState, read_log
-from pipeline.audit.verify.report import VERDICTS, Fault, Note, Verdict, VerifyReport
-from pipeline.audit.verify.segments import SegmentOutcome, SegmentTask, check_segment
-from pipeline.errors import StoreError
-from schemas.log_entry import SegmentRef
+from pipeline.audit.checkpoint.note import PublicKey
+from pipeline.audit.store import CONTROL, Store
+from pipeline.audit.verify.checkpoints import check_checkpoints
+from pipeline.audit.verify.entries import read_log
+from pipeline.audit.verify.erased import Count, ranges_within
+from pipeline.audit.verify.erasures import check_erasures, read_orders
+from pipeline.audit.verify.log_state import LiveSegment, LogState
+from pipeline.audit.verify.partition import check_partition
+from pipeline.audit.verify.report import (
+    VERDICTS,
+    Fault,
+    Judgement,
+    Note,
+    Outcome,
+    Verdict,
+    VerifyReport,
+    utc,
+)
+from pipeline.audit.verify.segments import SegmentOutcome, SegmentTask
+from pipeline.audit.verify.workers import check_segments
 
-__all__ = ["VERDICTS", "Fault", "Note", "Verdict", "VerifyReport", "verify_store"]
+__all__ = ["VERDICTS", "Fault", "Note", "Outcome", "Verdict", "VerifyReport", "Wanted", "verify_store"]
 
-MAX_LISTED_FAULTS = 10_000
-PARALLEL_FROM_ROWS = 100_000
-"""A smaller store is verified before further processes would have started."""
-TASKS_AHEAD = 4
-"""Segments handed to each process before its results are taken: bounds what waits."""
+MAX_LOOKS_AGAIN = 20
+"""So often the logs are read anew because files were replaced while the store was verified."""
+SHOWN_ACCEPTED = 20
 
+Place = tuple[str, int]
 Progress = Callable[[int, int], None]
 """Called with the rows verified so far and the rows there are, as the log states them."""
 
 
-def verify_store(
-    root: Path, *, progress: Progress | None = None, columns: bool = True, workers: int | None = None
-) -> VerifyReport:
-    """Recompute everything in the store at `root` and say what does not hold.
+@dataclass(frozen=True)
+class Wanted:
+    """What to verify, and with what. Logs, links and checkpoints are verified as a whole in any case."""
 
-    Reads logs and live segments only; snapshots, catalog and staging play no part. Memory is bounded
-    by the largest segment and the number of live ones. `columns=False` leaves the typed columns out.
-    `workers` is the number of processes, by default one a core for stores that are worth it.
-    Raises StoreError where `root` is no store.
+    columns: bool = True
+    """Compare the typed columns with the records."""
+    since_ms: int | None = None
+    """Only rows of segments that end at or after this time."""
+    partitions: frozenset[Place] | None = None
+    """Only rows of these partitions."""
+    keys: Sequence[PublicKey] = ()
+    """Who may have signed checkpoints."""
+    anchors: Sequence[bytes] = ()
+    """Checkpoints that were kept outside of the store."""
+
+
+def verify_store(
+    store: Store,
+    wanted: Wanted | None = None,
+    *,
+    workers: int | None = None,
+    progress: Progress | None = None,
+) -> VerifyReport:
+    """Recompute everything in `store` and say what does not hold.
+
+    Reads logs, live segments and checkpoints only; snapshots, catalog and staging play no part. Memory a
+    process: the largest segment's file, 100 bytes a row of it, and what `read_log` says. `workers` is the
+    number of processes, by default one a core for stores that are worth it. Raises StoreError where there
+    is none.
     """
     started = time.perf_counter()
-    if not root.is_dir():
-        raise StoreError(f"there is no store at {root}; give its directory with --store")
-    store = Store(root)
-    tally = _Tally(progress)
-    states: list[LogState] = []
-    for topic_id, partition in _partitions(store):
-        state = read_log(store, topic_id, partition)
-        _check_partition(store, state)
-        states.append(state)
-        tally.add_faults(state.faults)
-        tally.notes += state.notes
-    tasks = [task for state in states for task in _tasks(state, columns)]
-    tally.total_rows = sum(task.ref.rows for task in tasks)
-    for outcome in _outcomes(store, tasks, tally.total_rows, workers):
-        tally.add(outcome)
-    order = {verdict: i for i, verdict in enumerate(VERDICTS)}
-    tally.faults.sort(key=lambda f: (order[f.verdict], f.topic_id, f.partition, f.offset or 0, f.entry or 0))
-    return VerifyReport(
-        store=str(root),
-        partitions=len(states),
-        entries=sum(state.entries for state in states),
-        segments=len(tasks),
-        rows=tally.rows,
-        bytes=tally.bytes,
-        seconds=round(time.perf_counter() - started, 3),
-        columns_checked=columns,
-        faults=tally.faults,
-        faults_left_off=tally.left_off,
-        notes=tally.notes,
+    store.require()
+    run = _Run(store, wanted or Wanted(), workers, progress)
+    run.check()
+    return run.report(time.perf_counter() - started)
+
+
+@dataclass
+class _Run:
+    store: Store
+    wanted: Wanted
+    workers: int | None
+    progress: Progress | None
+    judgement: Judgement = field(default_factory=Judgement)
+    states: dict[Place, LogState] = field(default_factory=dict[Place, LogState])
+    checked: set[tuple[str, int, str]] = field(default_factory=set[tuple[str, int, str]])
+    outcomes: dict[tuple[str, int, str], SegmentOutcome] = field(
+        default_factory=dict[tuple[str, int, str], SegmentOutcome]
     )
+    rows: int = 0
+    total_rows: int = 0
+    left_out_segments: int = 0
+    left_out_rows: int = 0
 
+    def check(self) -> None:
+        """Logs, then rows, then what ties them together."""
+        for place in _partitions(self.store):
+            self._read(place)
+        for _ in range(MAX_LOOKS_AGAIN):
+            if not self._check_rows():
+                break
+        for state in self.states.values():
+            self.judgement.add(state.faults, state.notes)
+        # Read once more, after every other log: an order stands before what it orders.
+        orders = read_orders(self.store, read_log(self.store, CONTROL, 0))
+        check_erasures(self.judgement, list(self.states.values()), orders, self._erased())
+        self._check_checkpoints()
+        self._describe()
 
-class _Tally:
-    """Sums up outcomes, keeping a bounded number of faults."""
+    def _read(self, place: Place) -> LogState:
+        state = read_log(self.store, *place)
+        check_partition(state)
+        self.states[place] = state
+        return state
 
-    def __init__(self, progress: Progress | None) -> None:
-        self.rows = self.bytes = self.left_off = self.total_rows = 0
-        self.faults: list[Fault] = []
-        self.notes: list[Note] = []
-        self._progress = progress
+    def _check_rows(self) -> bool:
+        """Whether files were missing that a replacement had taken away since the log was read: look again."""
+        tasks = [task for state in self.states.values() for task in self._tasks(state)]
+        self.total_rows = self.rows + sum(task.ref.rows for task in tasks)
+        gone: list[tuple[SegmentTask, SegmentOutcome]] = []
+        for task, outcome in check_segments(self.store, tasks, self.workers):
+            if outcome.is_missing:
+                gone.append((task, outcome))
+            else:
+                self._add(task, outcome)
+        places = {(task.topic_id, task.partition) for task, _ in gone}
+        live = {place: self._read(place).live for place in places}
+        looks_again = False
+        for task, outcome in gone:
+            if task.ref.name in live[task.topic_id, task.partition]:
+                self._add(task, outcome)
+            else:
+                looks_again = True
+        for place, name in [(key[:2], key[2]) for key in self.outcomes if key[:2] in live]:
+            if name not in live[place]:
+                del self.outcomes[*place, name]  # what replaced it is counted in its stead
+        return looks_again
 
-    def add(self, outcome: SegmentOutcome) -> None:
+    def _add(self, task: SegmentTask, outcome: SegmentOutcome) -> None:
+        self.judgement.add(outcome.faults)
+        self.outcomes[task.topic_id, task.partition, task.ref.name] = outcome._replace(faults=[])
         self.rows += outcome.rows
-        self.bytes += outcome.bytes
-        self.add_faults(outcome.faults)
-        if self._progress is not None:
-            self._progress(self.rows, self.total_rows)
+        if self.progress is not None:
+            self.progress(min(self.rows, self.total_rows), self.total_rows)
 
-    def add_faults(self, faults: list[Fault]) -> None:
-        room = MAX_LISTED_FAULTS - len(self.faults)
-        self.faults += faults[:room]
-        self.left_off += max(0, len(faults) - room)
+    def _tasks(self, state: LogState) -> list[SegmentTask]:
+        place = (state.topic_id, state.partition)
+        live = sorted(state.live.values(), key=lambda one: one.ref.start)
+        new = [one for one in live if (*place, one.ref.name) not in self.checked]
+        asked = [one for one in new if self._is_asked(place, one)]
+        self.left_out_segments += len(new) - len(asked)
+        self.left_out_rows += sum(one.ref.rows for one in new) - sum(one.ref.rows for one in asked)
+        self.checked.update((*place, one.ref.name) for one in new)
+        return [
+            SegmentTask(
+                topic_id=state.topic_id,
+                partition=state.partition,
+                entry=one.entry,
+                ref=one.ref,
+                originals=state.originals.within(one.ref),
+                erased=ranges_within(state.erased, one.ref),
+                columns=self.wanted.columns,
+            )
+            for one in asked
+        ]
+
+    def _is_asked(self, place: Place, segment: LiveSegment) -> bool:
+        wanted, ref = self.wanted, segment.ref
+        if wanted.partitions is not None and place not in wanted.partitions:
+            return False
+        times = [time_ms for time_ms in (ref.max_event_ms, ref.max_broker_ms) if time_ms is not None]
+        return wanted.since_ms is None or max(times, default=segment.at_ms) >= wanted.since_ms
+
+    def _erased(self) -> dict[str, Count]:
+        counts: dict[str, Count] = {}
+        for outcome in self.outcomes.values():
+            for erasure, count in outcome.erased.items():
+                counts[erasure] = counts.get(erasure, Count()).plus(count)
+        return counts
+
+    def _check_checkpoints(self) -> None:
+        outcome = check_checkpoints(self.store, self.wanted.keys, self.wanted.anchors)
+        self.judgement.add(outcome.faults, outcome.notes)
+        self.judgement.unchecked |= outcome.unchecked
+        for verdict, lines in outcome.details.items():
+            for line in lines:
+                self.judgement.detail(verdict, line)
+
+    def _describe(self) -> None:
+        judgement = self.judgement
+        if not self.wanted.columns:
+            judgement.not_checked("columns match the records", "left out by --no-columns")
+        empty = sum(outcome.empty_offsets for outcome in self.outcomes.values())
+        passed = sum(len(state.passed) for state in self.states.values())
+        accepted = [line for state in self.states.values() for line in state.accepted]
+        if passed - len(accepted) > 0 or empty:
+            judgement.detail(
+                "offsets complete",
+                f"offsets without rows, which are legitimate: {empty:,} within segments, and "
+                f"{max(0, passed - len(accepted)):,} runs that idle entries passed by",
+            )
+        for line in accepted[:SHOWN_ACCEPTED]:
+            judgement.detail("offsets complete", line)
+        if len(accepted) > SHOWN_ACCEPTED:
+            judgement.detail("offsets complete", f"… and {len(accepted) - SHOWN_ACCEPTED} more accepted gaps")
+
+    def report(self, seconds: float) -> VerifyReport:
+        """What it all adds up to."""
+        judgement, order = self.judgement, {verdict: i for i, verdict in enumerate(VERDICTS)}
+        faults = sorted(
+            judgement.faults,
+            key=lambda f: (order[f.verdict], f.topic_id, f.partition, f.offset or 0, f.entry or 0),
+        )
+        return VerifyReport(
+            store=self.store.name,
+            partitions=len(self.states),
+            entries=sum(state.entries for state in self.states.values()),
+            segments=len(self.outcomes),
+            rows=sum(outcome.rows for outcome in self.outcomes.values()),
+            bytes=sum(outcome.bytes for outcome in self.outcomes.values()),
+            seconds=round(seconds, 3),
+            outcomes=judgement.outcomes(),
+            faults=faults,
+            faults_left_off=sum(judgement.counts.values()) - len(faults),
+            notes=judgement.notes,
+            left_out=self._left_out(),
+        )
+
+    def _left_out(self) -> list[str]:
+        if not self.left_out_segments:
+            return []
+        wanted = self.wanted
+        asked = [f"the rows since {utc(wanted.since_ms)}"] if wanted.since_ms is not None else []
+        if wanted.partitions is not None:
+            names = ", ".join(f"{topic_id}/{partition}" for topic_id, partition in sorted(wanted.partitions))
+            asked.append(f"the rows of {names}")
+        return [
+            f"{self.left_out_rows:,} rows in {self.left_out_segments:,} segments: only {' and '.join(asked)} "
+            "were asked for. Logs, links and checkpoints were verified as a whole."
+        ]
 
 
-def _partitions(store: Store) -> list[tuple[str, int]]:
+def _partitions(store: Store) -> list[Place]:
     """Every partition that has a log or a segment."""
     found = set(store.partitions())
     for topic_id in store.objects.names("segments"):
         names = store.objects.names(f"segments/{topic_id}")
         found.update((topic_id, int(name)) for name in names if name.isdecimal())
     return sorted(found)
-
-
-def _check_partition(store: Store, state: LogState) -> None:
-    """What the log alone and the file names say: links, offsets, files that nothing makes live."""
-    live = sorted(state.live.values(), key=lambda segment: (segment.ref.start, segment.ref.end))
-    first = chain.first_prev(state.topic_id, state.partition).hex()
-    if live and live[0].ref.prev != first:
-        _link_fault(
-            state, live[0], "does not start from the partition's first hash: what came before is missing"
-        )
-    for before, after in pairwise(live):
-        if after.ref.prev != before.ref.head:
-            _link_fault(state, after, f"does not chain onto the segment before it, {before.ref.name}")
-        if after.ref.start < before.ref.end:
-            _offset_fault(state, after, f"overlaps the segment before it, {before.ref.name}")
-        elif after.ref.start > before.ref.end:
-            _check_gap(state, before.ref.end, after)
-    if live and not state.faults and state.end < live[-1].ref.end:
-        _offset_fault(state, live[-1], "lies above the log's end")
-    names = store.segment_names(state.topic_id, state.partition)
-    loose = [name for name in names if name not in state.live and name not in state.superseded]
-    if names and not state.entries:
-        how = f"there is no log, though {len(names)} segment files are there"
-        state.fault(0, how)
-    for name in loose if state.entries else []:
-        state.note(f"no log entry makes {name} live: left by a writer that stopped, or its entry was cut off")
-
-
-def _check_gap(state: LogState, start: int, after: LiveSegment) -> None:
-    """Offsets between two segments that an idle or an accepted gap entry must account for."""
-    at = start
-    for low, high in sorted([*state.gaps, *state.skipped]):
-        if low <= at < high:
-            at = high
-    if at < after.ref.start:
-        _offset_fault(state, after, f"offsets {at} to {after.ref.start - 1} before it are missing")
-
-
-def _link_fault(state: LogState, segment: LiveSegment, how: str) -> None:
-    state.faults.append(_segment_fault(state, segment, "segments linked", how))
-
-
-def _offset_fault(state: LogState, segment: LiveSegment, how: str) -> None:
-    state.faults.append(_segment_fault(state, segment, "offsets complete", how))
-
-
-def _segment_fault(state: LogState, segment: LiveSegment, verdict: Verdict, how: str) -> Fault:
-    return Fault(
-        verdict=verdict,
-        topic_id=state.topic_id,
-        partition=state.partition,
-        entry=segment.entry,
-        segment=segment.ref.name,
-        how=how,
-    )
-
-
-def _tasks(state: LogState, columns: bool) -> Iterator[SegmentTask]:
-    published = sorted(state.published, key=lambda ref: ref.start)
-    first = 0
-    for segment in sorted(state.live.values(), key=lambda live: live.ref.start):
-        ref = segment.ref
-        originals: list[SegmentRef] = []
-        while first < len(published) and published[first].start < ref.end:
-            if published[first].start >= ref.start:
-                originals.append(published[first])
-            first += 1
-        if sum(original.rows for original in originals) != ref.rows:
-            originals = []  # an entry is missing: its fault says so
-        yield SegmentTask(
-            state.topic_id, state.partition, segment.entry, ref, segment.erasable, originals, columns
-        )
-
-
-def _outcomes(
-    store: Store, tasks: list[SegmentTask], rows: int, workers: int | None
-) -> Iterator[SegmentOutcome]:
-    count = workers or (os.cpu_count() or 1 if rows >= PARALLEL_FROM_ROWS else 1)
-    if count == 1 or len(tasks) == 1:
-        yield from (check_segment(store, task) for task in tasks)
-        return
-    # Spawned, not forked: DuckDB and Arrow have threads that a fork would leave in pieces.
-    context = multiprocessing.get_context("spawn")
-    waiting_tasks = iter(tasks)
-    with ProcessPoolExecutor(count, mp_context=context) as pool:
-        running = {_submit(pool, store.root, task) for task in islice(waiting_tasks, count * TASKS_AHEAD)}
-        while running:
-            done, running = wait(running, return_when=FIRST_COMPLETED)
-            running |= {_submit(pool, store.root, task) for task in islice(waiting_tasks, len(done))}
-            for future in done:
-                yield future.result()
-
-
-def _submit(pool: ProcessPoolExecutor, root: Path, task: SegmentTask) -> Future[SegmentOutcome]:
-    return pool.submit(_check_in_process, root, task)
-
-
-def _check_in_process(root: Path, task: SegmentTask) -> SegmentOutcome:
-    return check_segment(Store(root), task)

@@ -1,136 +1,115 @@
-"""Typed columns against the records they copy, by DuckDB: one JSON parse and one comparison a row.
+"""Typed columns against the records they copy.
 
-The chain protects `meta` and `payload` only; people filter on the typed columns. Expressions are
-made from `pipeline/audit/columns.py`, the one table of what copies what.
+The chain protects `meta` and `payload` only; people filter on the typed columns. Event records are made anew
+from the columns and compared as bytes (`rebuilt.py`); what differs, and rows of other kinds, are parsed and
+compared field by field. What copies what is in `pipeline/audit/columns.py`.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from functools import cache
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import Any, TypeAlias, cast
 
-from pipeline.audit.columns import TypedColumn, typed_columns
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.audit.arrow import Array, Schema, pa, pc
+from pipeline.audit.columns import DICTIONARY_COLUMNS, TypedColumn, segment_schema, typed_columns
 from pipeline.audit.store import APPEND_PARTITIONS
+from pipeline.audit.verify.rebuilt import event_records
 
-if TYPE_CHECKING:
-    import duckdb
-
-MAX_NAMED_ROWS = 1000
-"""So many rows of one segment are named; more say the same."""
-_DUCKDB_TYPES = {
-    "string": "VARCHAR",
-    "int64": "BIGINT",
-    "int32": "INTEGER",
-    "bool": "BOOLEAN",
-    "list<item: string>": "VARCHAR[]",
-    "map<string, int64>": "MAP(VARCHAR, BIGINT)",
-}
-
-
-class ColumnFault(NamedTuple):
-    """A row whose typed columns say something else than its record."""
-
-    offset: int
-    item: int
-    how: str
-
-
-def check_columns(connection: duckdb.DuckDBPyConnection, location: str, topic_id: str) -> list[ColumnFault]:
-    """The rows of one segment (path or URL) whose typed columns differ from `meta`.
-
-    Raises duckdb.Error where the file cannot be read.
-    """
-    import duckdb
-
-    try:
-        rows = _differing(connection, location, mismatch_sql(topic_id))
-    except (duckdb.InvalidInputException, duckdb.ConversionException):
-        # A `meta` that is not JSON: rare enough to pay for catching it row by row only then.
-        rows = _differing(connection, location, mismatch_sql(topic_id, tolerant=True))
-    return [ColumnFault(row["offset"], row["item"], _difference(row, topic_id)) for row in rows]
-
-
-def _differing(connection: duckdb.DuckDBPyConnection, location: str, predicate: str) -> list[dict[str, Any]]:
-    query = f"SELECT * FROM read_parquet($file) WHERE {predicate} LIMIT {MAX_NAMED_ROWS}"  # noqa: S608 (made from our own column names)
-    cursor = connection.execute(query, {"file": location})
-    names = [column[0] for column in cursor.description or []]
-    return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+RecordBatch: TypeAlias = Any
+Mask: TypeAlias = NDArray[np.bool_]
 
 
 @cache
-def mismatch_sql(topic_id: str, tolerant: bool = False) -> str:
-    """A predicate over a segment's columns: true for a row whose typed columns are not those of its
-    record, a kind that its partition does not hold, or an erased row that kept a typed column."""
-    columns = typed_columns(topic_id)
-    kinds = sorted({kind for column in columns for kind in column.paths})
-    cases = "\n".join(f"WHEN '{kind}' THEN {_kind_sql(topic_id, columns, kind, tolerant)}" for kind in kinds)
-    kept = " OR ".join(f'"{column.name}" IS NOT NULL' for column in columns)
-    return f"CASE WHEN meta IS NULL THEN ({kept}) ELSE CASE kind\n{cases}\nELSE true END END"
+def few_valued_columns(topic_id: str) -> tuple[str, ...]:
+    """The string columns that are read as dictionaries, so that each distinct value is handled once."""
+    names = {column.name for column in typed_columns(topic_id) if str(column.type) == "string"} | {"kind"}
+    return tuple(name for name in DICTIONARY_COLUMNS if name in names)
 
 
-def _kind_sql(topic_id: str, columns: tuple[TypedColumn, ...], kind: str, tolerant: bool) -> str:
-    record = {"kind": _Leaf("kind", "VARCHAR")}
-    origin: dict[str, _Leaf] = {}
+@cache
+def read_schema(topic_id: str) -> Schema:
+    """What reading a segment with `few_valued_columns` gives: the schema, with those as dictionaries."""
+    few = set(few_valued_columns(topic_id))
+    fields = segment_schema(topic_id)
+    return pa.schema(
+        [f.with_type(pa.dictionary(pa.int32(), pa.string())) if f.name in few else f for f in fields]
+    )
+
+
+def differing_rows(batch: RecordBatch, topic_id: str) -> list[tuple[int, str]]:
+    """(index in the batch, how) of each row whose typed columns say something else than its record.
+
+    A row without a record, which was erased, is not judged here.
+    """
+    suspects = ~_nulls(batch["meta"])
     if topic_id not in APPEND_PARTITIONS:
-        origin = {"offset": _Leaf("offset", "BIGINT"), "item": _Leaf("item", "INTEGER")}
-    further: list[str] = []
-    for column in columns:
-        path = cast("dict[str, str]", column.paths).get(kind)
-        leaf = _Leaf(column.name, _DUCKDB_TYPES[str(column.type)])
-        if path is None:
-            further.append(f'"{column.name}" IS NOT NULL')
-        elif path.startswith("origin."):
-            origin[path.removeprefix("origin.")] = leaf
-        elif "." in path or path in record:
-            # Objects that may be absent, and a second copy of one field: rows of these are few.
-            further.append(f"meta->>'$.{path}' IS DISTINCT FROM \"{column.name}\"")
-        else:
-            record[path] = leaf
-    types, values = _struct(record)
-    if origin:
-        origin_types, origin_values = _struct(origin)
-        types, values = {**types, "origin": origin_types}, {**values, "origin": _literal(origin_values)}
-    parsed = f"from_json(meta, '{json.dumps(types)}')"
-    parsed = f"try({parsed})" if tolerant else parsed
-    return f"({' OR '.join([f'{parsed} IS DISTINCT FROM {_literal(values)}', *further])})"
+        suspects &= ~_is_its_record(batch)
+    indexes = np.flatnonzero(suspects)
+    if not len(indexes):
+        return []
+    rows = batch.take(pa.array(indexes)).to_pylist(maps_as_pydicts=None)
+    columns = typed_columns(topic_id)
+    with_origin = topic_id not in APPEND_PARTITIONS
+    told = ((int(i), _difference(row, columns, with_origin)) for i, row in zip(indexes, rows, strict=True))
+    return [(i, how) for i, how in told if how]
 
 
-class _Leaf(NamedTuple):
-    """The column that copies a field of the record, and its DuckDB type."""
-
-    column: str
-    type: str
-
-
-def _struct(leaves: dict[str, _Leaf]) -> tuple[dict[str, Any], dict[str, str]]:
-    """The structure for `from_json`, and the columns that must equal what it gives."""
-    types = {name: leaf.type for name, leaf in leaves.items()}
-    return types, {name: f'"{leaf.column}"' for name, leaf in leaves.items()}
-
-
-def _literal(values: dict[str, str]) -> str:
-    return "{" + ", ".join(f"'{name}': {value}" for name, value in values.items()) + "}"
+def kept_columns(batch: RecordBatch, erased: Mask, topic_id: str) -> list[int]:
+    """The indexes of erased rows that kept a typed column."""
+    if not erased.any():
+        return []
+    kept = np.zeros(len(batch), np.bool_)
+    for column in typed_columns(topic_id):
+        values = batch[column.name]
+        if values.null_count < len(values):
+            kept |= ~_nulls(values)
+    return np.flatnonzero(kept & erased).tolist()
 
 
-def _difference(row: dict[str, Any], topic_id: str) -> str:
-    if row["meta"] is None:
-        return "an erased row kept typed columns"
+def _nulls(column: Array) -> Mask:
+    return column.is_null().to_numpy(zero_copy_only=False)
+
+
+def _is_its_record(batch: RecordBatch) -> Mask:
+    """Where the record of an event made from the columns is the stored one, byte for byte."""
+    same = pc.equal(event_records(batch), batch["meta"]).fill_null(False).to_numpy(zero_copy_only=False)
+    for column in typed_columns(""):
+        values = batch[column.name]
+        if "event" not in column.paths and values.null_count < len(values):
+            same = same & _nulls(values)
+    return same
+
+
+def _difference(row: dict[str, Any], columns: Sequence[TypedColumn], with_origin: bool) -> str | None:
+    """How the typed columns of a row differ from its record, None where they do not."""
     try:
         meta = json.loads(row["meta"])
-    except ValueError:
+    except (ValueError, RecursionError):
         return "its meta is not JSON"
     if not isinstance(meta, dict):
         return "its meta is not a JSON object"
     record = cast("dict[str, Any]", meta)
+    kind = row["kind"]
     differing = [
         column.name
-        for column in typed_columns(topic_id)
-        if row[column.name] != _follow(record, cast("dict[str, str]", column.paths).get(row["kind"]))
+        for column in columns
+        if not _same(row[column.name], _follow(record, cast("dict[str, str]", column.paths).get(kind)))
     ]
-    differing += ["kind"] if record.get("kind") != row["kind"] else []
-    names = ", ".join(differing) or "offset or item"
-    return f"typed columns differ from the record: {names}"
+    differing += ["kind"] if record.get("kind") != kind or not _is_known(kind, columns) else []
+    if with_origin:
+        places = ("offset", "item")
+        differing += [name for name in places if not _same(row[name], _follow(record, f"origin.{name}"))]
+    return f"typed columns differ from the record: {', '.join(differing)}" if differing else None
+
+
+def _is_known(kind: str, columns: Sequence[TypedColumn]) -> bool:
+    """Whether rows of this kind stand in the partition."""
+    return any(kind in column.paths for column in columns)
 
 
 def _follow(record: dict[str, Any], path: str | None) -> Any:
@@ -138,3 +117,10 @@ def _follow(record: dict[str, Any], path: str | None) -> Any:
     for name in path.split(".") if path else []:
         value = cast("dict[str, Any]", value).get(name) if isinstance(value, dict) else None
     return value
+
+
+def _same(stored: Any, told: Any) -> bool:
+    """Equal in value and type: JSON's true is not the number 1. A map is stored as pairs in order."""
+    if isinstance(told, dict):
+        return isinstance(stored, list) and stored == list(cast("dict[str, Any]", told).items())
+    return type(stored) is type(told) and stored == told

@@ -1,0 +1,29 @@
+"""Reading a partition's live segments while others replace them."""
+
+from collections.abc import Iterator, Sequence
+
+from pipeline.audit.arrow import Table, pc
+from pipeline.audit.log import PartitionLog
+from pipeline.audit.segment import open_parquet
+
+
+def live_tables(log: PartitionLog, columns: Sequence[str]) -> Iterator[Table]:
+    """Every live row once, in order, a segment at a time; `columns` has `offset` among them.
+
+    Raises FileNotFoundError where a segment is missing that nothing replaced.
+    """
+    low, end = 0, log.refresh().end
+    while low < end:
+        ref = next((ref for ref in log.state.live.values() if ref.end > low), None)
+        if ref is None:
+            return
+        try:
+            with log.store.open_segment(log.topic_id, log.partition, ref.name) as source:
+                table = open_parquet(source).read(columns=list(columns))
+        except FileNotFoundError:
+            before = log.state.next_n
+            if log.refresh().next_n == before:
+                raise
+            continue
+        yield table.filter(pc.greater_equal(table.column("offset"), low)) if ref.start < low else table
+        low = ref.end

@@ -1,0 +1,160 @@
+"""The texts to look for in place of a person's raw value: pseudonyms under every kept key, and the value
+itself in the ways in which it may have slipped through redaction.
+
+Never complete for names: people write them in more ways than any list has. So the variants are listed.
+"""
+
+import json
+import os
+import re
+import sys
+import unicodedata
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import quote, quote_plus
+
+from pipeline.errors import ConfigError
+from pipeline.keys import Keys
+from pipeline.redact import personal, secrets
+from pipeline.redact.config import RedactionConfig
+from pipeline.redact.fields import KEY_RULES
+from pipeline.redact.pseudonym import TOKEN, Pseudonyms, normal_form
+
+MIN_VALUE_CHARS = 4
+MAX_VALUES = 100
+_KEY_PREFIX = "pseudonym-"
+_ENVIRONMENT_KEY = re.compile(r"AUDITFUSE_KEY_PSEUDONYM_([A-Z0-9]{1,8})")
+_NAME = re.compile(r"[^\W\d_][^\W\d_'’.-]*(?:[ '’._-]{1,2}[^\W\d_]+)+")
+_SEPARATORS = (" ", "_", ".", "-")
+
+
+class Needles(NamedTuple):
+    """What to look for, of all values together."""
+
+    pseudonyms: tuple[str, ...]
+    raw: tuple[str, ...]
+    """Compared without regard to the case of ASCII letters."""
+    numbers: tuple[str, ...]
+    """Digits alone: found only where no further digit stands beside them."""
+    name_variants: tuple[str, ...]
+    """For a person to read: the ways of writing names that were looked for."""
+
+    @property
+    def all(self) -> list[str]:
+        """Every text that a row may hold."""
+        return [*self.pseudonyms, *self.raw, *self.numbers]
+
+
+def read_values(file: Path) -> tuple[list[str], str | None]:
+    """The values of a file (`-`: stdin), one a line, and a warning where others can read it.
+
+    Raises ConfigError; it quotes no value.
+    """
+    warning = None
+    try:
+        if str(file) == "-":
+            content = sys.stdin.buffer.read()
+        else:
+            content = file.read_bytes()
+            if file.stat().st_mode & 0o077:
+                warning = f"{file} can be read by others; run: chmod 600 {file}, and delete it afterwards"
+    except OSError as error:
+        raise ConfigError(f"cannot read {file}: {error.strerror}; name a file that you can read") from None
+    try:
+        lines = [line.strip() for line in content.decode().splitlines()]
+    except UnicodeDecodeError:
+        raise ConfigError(f"{file} is not UTF-8 text; write one value a line") from None
+    values = list(dict.fromkeys(line for line in lines if line))
+    if not values or len(values) > MAX_VALUES:
+        raise ConfigError(f"{file} holds {len(values)} values; write 1 to {MAX_VALUES}, one a line")
+    for number, line in enumerate(lines, 1):
+        if line and len(line) < MIN_VALUE_CHARS:
+            raise ConfigError(
+                f"{file}, line {number}: shorter than {MIN_VALUE_CHARS} characters, "
+                "which would be found in what has nothing to do with it"
+            )
+    return values, warning
+
+
+def needles(values: Sequence[str], config: RedactionConfig, keys: Keys) -> Needles:
+    """Everything to look for in place of `values`."""
+    region = (*config.phone_regions, "US")[0]
+    makers = [Pseudonyms(key_id, keys.get(_KEY_PREFIX + key_id), region) for key_id in key_ids(config, keys)]
+    tokens: dict[str, None] = {}
+    raw: dict[str, None] = {}
+    variants: dict[str, None] = {}
+    for value in values:
+        if TOKEN.fullmatch(value):
+            tokens[value] = None
+            continue
+        written = list(_written(value, region))
+        variants.update(dict.fromkeys(written if _NAME.fullmatch(value) else ()))
+        forms = dict.fromkeys(
+            (entity, normal_form(entity, w, region)) for w in written for entity in entities(config)
+        )
+        tokens.update(dict.fromkeys(maker.token(*form) for maker in makers for form in forms))
+        raw.update(dict.fromkeys(form for w in written for form in _escaped(w)))
+    numbers = tuple(text for text in raw if text.isdecimal())
+    return Needles(
+        tuple(tokens),
+        tuple(t for t in raw if not t.isdecimal() and len(t) >= MIN_VALUE_CHARS),
+        numbers,
+        tuple(variants),
+    )
+
+
+def key_ids(config: RedactionConfig, keys: Keys) -> list[str]:
+    """Every key that pseudonyms may have been made with: the files, the environment, the configured one."""
+    kept = [name.removeprefix(_KEY_PREFIX) for name in keys.names(_KEY_PREFIX)]
+    given = [match[1].lower() for name in os.environ if (match := _ENVIRONMENT_KEY.fullmatch(name))]
+    return sorted({*kept, *given, config.pseudonym_key_id})
+
+
+def entities(config: RedactionConfig) -> list[str]:
+    """Every type that redaction could have seen in a value."""
+    ours = {shape.entity for shape in (*secrets.PATTERNS, *personal.PATTERNS)}
+    return sorted({*config.entities, *ours, *(rule.entity for rule in KEY_RULES), "ID", "USER_ID", "PERSON"})
+
+
+def _written(value: str, region: str) -> Iterator[str]:
+    """The ways of writing one value: as it is, names with other separators, numbers as phones are written."""
+    yield value
+    if _NAME.fullmatch(value):
+        parts = re.split(r"[ ._-]+", value)
+        yield from (separator.join(parts) for separator in _SEPARATORS)
+        if len(parts) > 1:
+            yield f"{parts[-1]}, {' '.join(parts[:-1])}"
+    elif re.fullmatch(r"[\d\s()+./-]{6,30}", value):
+        yield re.sub(r"\D", "", value)
+        yield from _phones(value, region)
+
+
+def _phones(value: str, region: str) -> Iterator[str]:
+    import phonenumbers
+
+    try:
+        number = phonenumbers.parse(value, region)
+    except phonenumbers.NumberParseException:
+        return
+    formats = phonenumbers.PhoneNumberFormat
+    for style in (formats.E164, formats.INTERNATIONAL, formats.NATIONAL):
+        yield phonenumbers.format_number(number, style)
+
+
+def _escaped(value: str) -> Iterable[str]:
+    """The value as plain text, in JSON, in JSON within a string of JSON, and in a URL."""
+    normal = [unicodedata.normalize(form, value) for form in ("NFC", "NFD", "NFKC")]
+    # ASCII case is ignored by the search; other letters are given in the usual cases.
+    cased = [
+        text
+        for one in (value, *normal)
+        for text in (one, one.casefold(), one.lower(), one.upper(), one.title())
+    ]
+    for text in dict.fromkeys(cased):
+        yield text
+        yield from (quote(text, safe="@"), quote(text, safe=""), quote_plus(text))
+        for ascii_only in (False, True):
+            once = json.dumps(text, ensure_ascii=ascii_only)[1:-1]
+            twice = json.dumps(once, ensure_ascii=ascii_only)[1:-1]
+            yield from (once, twice, once.replace("/", "\\/"), twice.replace("/", "\\\\/"))
