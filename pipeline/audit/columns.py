@@ -1,7 +1,8 @@
 """The columns of a segment: types, and where in `meta` each typed column is a copy of.
 
 Two layouts: event topics (events, dead letters) and append partitions (`_control`, `_findings`:
-commands, erasures, holds, findings, incidents). Columns are built by batch: one attribute of all rows at a time.
+commands, erasures, holds, findings, incidents). Columns are built by batch: one attribute of all rows at
+a time.
 """
 
 from collections.abc import Mapping, Sequence
@@ -104,9 +105,10 @@ EVENT_COLUMNS: tuple[TypedColumn, ...] = (
     _dead_letter("error_position", pa.int64()),
 )
 _IN_APPEND_PARTITIONS: tuple[RowKind, ...] = ("command", "erasure", "hold", "finding", "incident")
+_BY_SOMEBODY: tuple[RowKind, ...] = ("command", "erasure", "hold", "incident")
 APPEND_COLUMNS: tuple[TypedColumn, ...] = (
     _append("id", dict.fromkeys(_IN_APPEND_PARTITIONS, "id")),
-    _append("at_ms", dict.fromkeys(_IN_APPEND_PARTITIONS, "at_ms") | {"finding": "found_at_ms"}, pa.int64()),
+    _append("at_ms", {**dict.fromkeys(_IN_APPEND_PARTITIONS, "at_ms"), "finding": "found_at_ms"}, pa.int64()),
     _append("command", {"command": "command"}),
     _append("finding_id", {"command": "finding_id", "finding": "id"}),
     _append("incident_id", {"finding": "incident_id", "incident": "incident_id"}),
@@ -118,7 +120,7 @@ APPEND_COLUMNS: tuple[TypedColumn, ...] = (
     _append("agent_id", {"command": "selector.agent", "finding": "finding.agent_id", "incident": "agent_id"}),
     _append("severity", {"finding": "finding.severity", "incident": "severity"}),
     _append("status", {"incident": "status"}),
-    _append("by", dict.fromkeys(("command", "erasure", "hold", "incident"), "by")),
+    _append("by", dict.fromkeys(_BY_SOMEBODY, "by")),
 )
 
 DICTIONARY_COLUMNS: tuple[str, ...] = (

@@ -63,9 +63,9 @@ def verify(
     wrong row, segment, log entry or checkpoint is named.
 
     A store whose newest part was cut off as a whole, or that was rebuilt as a whole, holds in itself: only
-    --anchor, a checkpoint kept elsewhere, shows that. Without --key the keys of the configuration are
-    trusted. With --since or --partition the rows of other files are left out; logs, links and checkpoints
-    are verified as a whole all the same.
+    --anchor, a checkpoint kept elsewhere, shows that. Without --key and --anchor, the keys and the anchors'
+    directories are those of the configuration. With --since or --partition the rows of other files are left
+    out; logs, links and checkpoints are verified as a whole all the same.
 
     Examples:
 
@@ -85,14 +85,14 @@ def verify(
         check_proof_file(proof, key or [], as_json=as_json)
         return
     from pipeline.audit.verify import Wanted
-    from pipeline.audit.verify.anchors import read_anchors
 
+    keys, anchors = _trusted(key or [], anchor or [], store, config)
     wanted = Wanted(
         columns=columns,
         since_ms=None if since is None else _time_ms(since),
         partitions=_partitions(partition) if partition else None,
-        keys=_keys(key or [], store, config),
-        anchors=read_anchors(anchor or []),
+        keys=keys,
+        anchors=anchors,
     )
     shows_progress = sys.stderr.isatty() and not as_json
     report = _report(chosen_store(store, config), wanted, workers, shows_progress=shows_progress)
@@ -127,18 +127,24 @@ def _partitions(texts: Sequence[str]) -> frozenset[tuple[str, int]]:
     return frozenset((match[1], int(match[2])) for match in matches if match)
 
 
-def _keys(texts: Sequence[str], store: str | None, config: Path | None) -> Sequence[PublicKey]:
-    """The keys that are named, else those that the configuration trusts, where one is read."""
+def _trusted(
+    keys: Sequence[str], anchors: Sequence[str], store: str | None, config: Path | None
+) -> tuple[Sequence[PublicKey], Sequence[bytes]]:
+    """The keys and the anchors' notes that are named, else those of the configuration, where one is read."""
     from pipeline.audit.checkpoint.key import read_public_keys, trusted_keys
+    from pipeline.audit.verify.anchors import read_anchors
 
-    if texts:
-        return read_public_keys(texts)
     if store is not None and config is None:
-        return ()
+        return read_public_keys(keys), read_anchors(anchors)
     from pipeline.config import load_config
 
     loaded = load_config(config)
-    return trusted_keys(loaded.checkpoint, loaded.keys.path)
+    folders = [one.path for one in loaded.checkpoint.anchors if one.kind == "directory"]
+    configured = [str(path) for path in folders if any(path.glob("*.note"))]
+    return (
+        read_public_keys(keys) if keys else trusted_keys(loaded.checkpoint, loaded.keys.path),
+        read_anchors(anchors or configured),
+    )
 
 
 def as_text(report: VerifyReport) -> str:

@@ -116,7 +116,7 @@ SOMETIMES = [
     ("unlink", "state of the sequencer"),
     ("builtin open", "directory of the store"),
 ]
-"""What a run comes to only after certain kills; the last is the file without a name that a merge is built in."""
+"""What a run comes to only after certain kills; the last: a merge is built in a file without a name."""
 SEVERAL = [
     ("link", "writer claim entry"),
     ("link", "seal entry"),

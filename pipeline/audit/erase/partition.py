@@ -198,6 +198,9 @@ class PartitionEraser:
             (r.first_offset, r.last_offset) for e in entries for r in (*e.erased_rows, *e.erased_payloads)
         ]
         if not self._not_live(spans):
+            for entry in entries[-1:]:
+                # Gone, but whoever deleted them may have died before that was durable: deleting one is.
+                self._log.store.delete_segment(*self.place, entry.inputs[0])
             return []
         self._claimed()
         kept = Counter(text for name in self._not_live(spans) if (text := self._delete(name)))

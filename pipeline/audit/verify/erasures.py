@@ -12,6 +12,7 @@ from pipeline.audit.store import CONTROL, Store
 from pipeline.audit.verify.erased import Count
 from pipeline.audit.verify.log_state import LiveSegment, LogState
 from pipeline.audit.verify.report import Fault, Judgement, Note, Verdict, utc
+from pipeline.errors import StoreError
 from schemas.erasure import Erasure
 
 VERDICT: Verdict = "erasures accounted for"
@@ -26,6 +27,7 @@ _UNREADABLE = (
     OverflowError,
     NotImplementedError,
     pa.ArrowException,
+    StoreError,
 )
 
 

@@ -168,6 +168,7 @@ def test_an_anchor_that_does_not_take_it_is_exit_code_1(store: Store, tmp_path: 
     assert len(list((tmp_path / "far").iterdir())) == 1
     assert "anchored up to: " not in run("verify", "--anchor", "far")
     assert run("verify", "--anchor", "far").count("not checked") == 0
+    assert run("verify").count("not checked") == 0, "the configured anchors are not read"
 
 
 def test_consistency_is_proven_to_who_has_only_the_notes(store: Store, tmp_path: Path):
