@@ -87,6 +87,13 @@ class Entries:
                 return False
         return created
 
+    def confirm(self, n: int) -> None:
+        """Make sure that entry `n`, if it is there, survives a power cut: who created it may have died, or
+        may not yet be so far. Raises OSError."""
+        content = self.read(n)
+        if content is not None:
+            self.create(n, content)
+
     def _bundled(self, n: int) -> bytes | None:
         bundle = self._open_bundle(n)
         return None if bundle is None else next(_lines_from(bundle, n, self._where(n)))

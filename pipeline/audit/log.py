@@ -74,10 +74,8 @@ class PartitionLog:
 
         For whoever acts on an entry that is there without adding one. Raises OSError.
         """
-        last = self._state.next_n - 1
-        content = self._entries.read(last) if last >= 0 else None
-        if content is not None:
-            self._entries.create(last, content)
+        if self._state.next_n > 0:
+            self._entries.confirm(self._state.next_n - 1)
         self._unsure = False
 
     def entries_after(self, n: int) -> Iterator[LogEntry]:

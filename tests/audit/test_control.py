@@ -8,11 +8,14 @@ import msgspec
 import pytest
 from support.audit import command_row, counting_clock
 from support.faults import FAULTS, Fault, Killed, durable_faults, without_disk_sync
+from support.tamper import faults_by_sql
 
+from pipeline import durable
 from pipeline.audit.compact import PartitionCompactor
 from pipeline.audit.control import AppendLog, append_rows, read_rows
 from pipeline.audit.log import PartitionLog
 from pipeline.audit.store import CONTROL, FINDINGS, Store, StoreConfig
+from pipeline.audit.verify import verify_store
 from pipeline.audit.writer import new_writer_id
 
 __all__ = ["without_disk_sync"]
@@ -39,6 +42,23 @@ def test_rows_come_back_as_they_were_appended(tmp_path: Path) -> None:
     ]
     assert [row.offset for row in read_rows(store, CONTROL, 1)] == [1, 2]
     assert list(read_rows(store, CONTROL, 3)) == []
+
+
+def test_a_first_append_that_was_cut_short_is_no_fault(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    append(store, ["a"])
+    durable.remove(tmp_path / "log" / CONTROL / "0" / f"{0:012d}.json")
+    report = verify_store(store)
+    assert report.holds, report.faults
+    assert ["its append was cut short" in note.what for note in report.notes] == [True]
+    assert faults_by_sql(tmp_path) == []
+    append(store, ["a", "b"])
+    append(store, ["c"])
+    assert verify_store(store).holds
+    for entry in sorted((tmp_path / "log" / CONTROL / "0").iterdir()):
+        durable.remove(entry)
+    assert not verify_store(store).holds, "later segments were published by entries that are gone"
+    assert faults_by_sql(tmp_path)
 
 
 def test_no_id_is_appended_twice(tmp_path: Path) -> None:

@@ -47,12 +47,14 @@ class Uncovered:
         return any(next(self._linked(place, state), None) for place in self._places())
 
     def next_leaves(self, state: PartitionState) -> Iterator[Leaves]:
-        """The leaves of the next batch, at most 4,096."""
+        """The leaves of the next batch, at most 4,096. Each survives a power cut, or what is signed of it
+        would look like tampering. Raises OSError."""
         room = BATCH_MAX_LEAVES
         for place in self._places():
             hashes = list(islice(self._linked(place, state), room))
             if hashes:
                 first_n = state.covered.get(place, 0)
+                self._entries_of(place).confirm(first_n + len(hashes) - 1)
                 yield Leaves(topic_id=place[0], partition=place[1], first_n=first_n, hashes=hashes)
             room -= len(hashes)
             if room <= 0:

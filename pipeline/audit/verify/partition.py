@@ -6,8 +6,12 @@ from bisect import bisect_right
 from itertools import pairwise
 
 from pipeline.audit import chain
+from pipeline.audit.store import CONTROL, FINDINGS
 from pipeline.audit.verify.log_state import LiveSegment, LogState
 from pipeline.audit.verify.report import Fault, Verdict
+
+_FIRST_APPENDED = f"{0:020d}-"
+"""Appended rows need no claim: the first segment of `_control` and `_findings` comes before any entry."""
 
 
 def check_partition(state: LogState) -> None:
@@ -48,12 +52,18 @@ def _check_gap(state: LogState, start: int, after: LiveSegment) -> None:
 
 def _check_loose_files(state: LogState) -> None:
     loose = sorted(state.present - state.live.keys())
-    if not state.entries:
-        if loose:
-            state.fault(0, f"there is no log, though {len(loose)} segment files are there")
-        return
-    for name in loose:
-        state.note(f"no log entry makes {name} live: left by a writer that stopped, or its entry was cut off")
+    if state.entries:
+        for name in loose:
+            state.note(
+                f"no log entry makes {name} live: left by a writer that stopped, or its entry was cut off"
+            )
+    elif state.topic_id in (CONTROL, FINDINGS) and all(name.startswith(_FIRST_APPENDED) for name in loose):
+        for name in loose:
+            state.note(
+                f"there is no log, only {name}: its append was cut short, or a checkpoint knows better"
+            )
+    elif loose:
+        state.fault(0, f"there is no log, though {len(loose)} segment files are there")
 
 
 def _fault(state: LogState, segment: LiveSegment, verdict: Verdict, how: str) -> None:
