@@ -1,43 +1,28 @@
 """The thread that keeps the catalog fresh while `auditfuse run` goes on."""
 
 import logging
-import threading
 
 from pipeline.audit.catalog import MIN_INTERVAL_MS, Catalog
 from pipeline.audit.store import Store
 from pipeline.errors import StoreError
+from pipeline.repeated import Repeated
 
 _log = logging.getLogger(__name__)
 
 
-class CatalogRunner:
-    """Keeps the catalog fresh in a thread of its own while `auditfuse run` goes on."""
+class CatalogRunner(Repeated):
+    """Keeps the catalog fresh while `auditfuse run` goes on; the last build shows all that was sealed."""
 
     def __init__(self, store: Store, *, interval_ms: int = MIN_INTERVAL_MS) -> None:
+        super().__init__("catalog", max(interval_ms, MIN_INTERVAL_MS) / 1000, at_end=True)
         self._catalog = Catalog(store)
-        self._interval_s = max(interval_ms, MIN_INTERVAL_MS) / 1000
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="catalog", daemon=True)
 
-    def start(self) -> None:
-        """Begin to build."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Build once more, so that the catalog shows all that was sealed, and end. Waits for both."""
-        self._stopping.set()
-        self._thread.join()
-
-    def _run(self) -> None:
-        while not self._stopping.wait(self._interval_s):
-            self._refresh()
-        self._refresh(at_once=True)
-
-    def _refresh(self, *, at_once: bool = False) -> None:
+    def work(self) -> None:
+        """Build the catalog if the logs have grown."""
         import duckdb
 
         try:
-            self._catalog.refresh(at_once=at_once)
+            self._catalog.refresh(at_once=self.stopping.is_set())
         except (StoreError, OSError) as error:
             _log.warning("the catalog could not be refreshed: %s", error)
         except duckdb.Error as error:

@@ -4,7 +4,6 @@ are bundled, and snapshots of the logs are kept fresh.
 The rows of a segment, their order, their hashes and links stay as they are.
 """
 
-import threading
 from collections.abc import Callable, Sequence
 from hashlib import sha256
 from typing import NamedTuple
@@ -20,6 +19,7 @@ from pipeline.audit.store import CHECKPOINT, SegmentName, Store, StoreConfig
 from pipeline.audit.writer import new_writer_id
 from pipeline.clock import NowMs
 from pipeline.errors import AuditfuseError, Fenced, StoreError
+from pipeline.repeated import Repeated
 from schemas.log_entry import SegmentRef
 
 PASS_MAX_RUNS = 4
@@ -192,34 +192,31 @@ class PartitionCompactor:
         return name.start < state.end
 
 
-class Compactor:
-    """Passes over all partitions of a store, again and again, in a thread of its own."""
+class Compactor(Repeated):
+    """Passes over all partitions of a store, again and again. A stop comes between two partitions; what is
+    half done is nothing, and a later pass sweeps it."""
 
     def __init__(self, store: Store, config: StoreConfig, *, writer_id: str, now_ms: NowMs) -> None:
+        super().__init__("compactor", config.compact_interval_s)
         self._store = store
         self._config = config
         self._writer_id = writer_id
         self._now_ms = now_ms
         self._partitions: dict[tuple[str, int], PartitionCompactor] = {}
         self._checkpoint = PartitionLog(store, CHECKPOINT, 0)
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="compactor", daemon=True)
 
-    def start(self) -> None:
-        """Begin to pass over the store at the configured interval."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Finish the partition under way, then stop. What is half done is nothing; a later pass sweeps it."""
-        self._stopping.set()
-        if self._thread.is_alive():
-            self._thread.join()
+    def work(self) -> None:
+        """One pass."""
+        try:
+            self.run_once()
+        except OSError as error:
+            log.error("the store cannot be listed, compaction waits", reason=type(error).__name__)
 
     def run_once(self) -> CompactReport:
         """One pass over all partitions. A partition that fails is logged and left for the next pass."""
         report = CompactReport()
         for key in self._store.partitions():
-            if self._stopping.is_set():
+            if self.stopping.is_set():
                 break
             report = report.plus(self._try_once(key))
         return report
@@ -242,13 +239,6 @@ class Compactor:
             reason = str(error) if isinstance(error, AuditfuseError) else type(error).__name__
             log.error("compaction failed", topic_id=key[0], partition=key[1], reason=reason)
         return CompactReport()
-
-    def _run(self) -> None:
-        while not self._stopping.wait(self._config.compact_interval_s):
-            try:
-                self.run_once()
-            except OSError as error:
-                log.error("the store cannot be listed, compaction waits", reason=type(error).__name__)
 
 
 Progress = Callable[[CompactReport, int, int], None]

@@ -17,6 +17,7 @@ from pipeline.audit.checkpoint.sequencer import Pass, Sequencer
 from pipeline.audit.store import Store
 from pipeline.clock import NowMs
 from pipeline.errors import AuditfuseError
+from pipeline.repeated import Repeated
 from pipeline.topics.kafka_config import KafkaConfig
 
 LAST_PASS_S = 30.0
@@ -25,33 +26,30 @@ LAST_PASS_S = 30.0
 log = structlog.get_logger()
 
 
-class Checkpoints:
+class Checkpoints(Repeated):
     """The sequencer's thread, and the anchors'. Without `enabled` it does nothing."""
 
     def __init__(
         self, store: Store, config: CheckpointConfig, keys: Path, kafka: KafkaConfig, *, now_ms: NowMs
     ) -> None:
         """`keys` is the directory of the keys."""
+        super().__init__("sequencer", config.interval_s, at_start=True, at_end=True)
         self._config = config
         self._sequencer = new_sequencer(store, config, keys, now_ms=now_ms)
         self._anchors = deliveries(config.anchors, kafka, config.state)
-        self._stopping = threading.Event()
         self._abandoned = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="sequencer", daemon=True)
 
     def start(self) -> None:
         """Sign what is there, then go on at the configured interval."""
         if self._config.enabled:
             for anchor in self._anchors:
                 anchor.start()
-            self._thread.start()
+            super().start()
 
-    def stop(self) -> None:
+    def stop(self, timeout_s: float | None = LAST_PASS_S) -> None:
         """One last pass over what was logged until now, its delivery, and the end. Waits a bounded time:
         what is left then, the next start signs."""
-        self._stopping.set()
-        if self._thread.is_alive():
-            self._thread.join(LAST_PASS_S)
+        super().stop(timeout_s)
         self._abandoned.set()
         stopping = [threading.Thread(target=anchor.stop, daemon=True) for anchor in self._anchors]
         for one in stopping:
@@ -59,13 +57,8 @@ class Checkpoints:
         for one in stopping:
             one.join()
 
-    def _run(self) -> None:
-        self._pass()
-        while not self._stopping.wait(self._config.interval_s):
-            self._pass()
-        self._pass()
-
-    def _pass(self) -> None:
+    def work(self) -> None:
+        """One pass; what it signed is offered to the anchors."""
         try:
             done = self._sequencer.run_once(stopping=self._abandoned.is_set)
         except Exception as error:  # noqa: BLE001 (a store can fail in any way; later passes must come)

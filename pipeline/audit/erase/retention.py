@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -15,6 +14,7 @@ from pipeline.audit.erase.scope import Predicate, scope_text
 from pipeline.audit.store import FINDINGS
 from pipeline.clock import NowMs
 from pipeline.errors import AuditfuseError
+from pipeline.repeated import Repeated
 from schemas.erasure import Erased, Erasure, Scope
 
 BY = "retention"
@@ -108,36 +108,22 @@ def _nothing(what: Erased, scope: Scope) -> Request:
     )
 
 
-class RetentionRunner:
-    """Applies the rules at the start and then at the configured interval, in a thread of its own."""
+class RetentionRunner(Repeated):
+    """Applies the rules at the start and then at the configured interval. What a stop leaves half done, the
+    next pass finishes."""
 
     def __init__(self, retention: Retention, interval_s: float) -> None:
+        super().__init__("retention", interval_s, at_start=True)
         self._retention = retention
-        self._interval_s = interval_s
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="retention", daemon=True)
 
-    def start(self) -> None:
-        """Begin."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Finish the rule under way, then stop. What is half done is finished by the next pass."""
-        self._stopping.set()
-        if self._thread.is_alive():
-            self._thread.join()
-
-    def _run(self) -> None:
-        while not self._stopping.is_set():
-            try:
-                for intent in self._retention.waiting():
-                    command = f"auditfuse erase --resume {intent.erasure}"
-                    log.warning("an erasure is not complete", by=intent.by, way_out=command)
-                for outcome in self._retention.apply():
-                    log.info(
-                        "retention", erasure=outcome.erasure, rows=outcome.rows, payloads=outcome.payloads
-                    )
-            except (AuditfuseError, OSError) as error:
-                reason = str(error) if isinstance(error, AuditfuseError) else type(error).__name__
-                log.error("retention failed, will be tried again", reason=reason)
-            self._stopping.wait(self._interval_s)
+    def work(self) -> None:
+        """Tell of erasures that are not complete, and apply the rules once."""
+        try:
+            for intent in self._retention.waiting():
+                command = f"auditfuse erase --resume {intent.erasure}"
+                log.warning("an erasure is not complete", by=intent.by, way_out=command)
+            for outcome in self._retention.apply():
+                log.info("retention", erasure=outcome.erasure, rows=outcome.rows, payloads=outcome.payloads)
+        except (AuditfuseError, OSError) as error:
+            reason = str(error) if isinstance(error, AuditfuseError) else type(error).__name__
+            log.error("retention failed, will be tried again", reason=reason)

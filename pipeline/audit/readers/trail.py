@@ -15,7 +15,6 @@ import fcntl
 import logging
 import os
 import secrets
-import threading
 from collections.abc import Generator, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -31,6 +30,7 @@ from pipeline.audit.views.files import TABLES
 from pipeline.audit.views.template import point_to, start_catalog
 from pipeline.clock import NowMs, system_now_ms
 from pipeline.errors import ConfigError, StoreError
+from pipeline.repeated import Repeated
 
 if TYPE_CHECKING:
     import duckdb
@@ -228,30 +228,16 @@ class ReadersTrail:
             os.close(descriptor)
 
 
-class ReadersRunner:
-    """Keeps the copy fresh in a thread of its own while `auditfuse run` goes on."""
+class ReadersRunner(Repeated):
+    """Keeps the copy fresh while `auditfuse run` goes on, and copies once more at the end: stop it after the
+    catalog, which it follows."""
 
     def __init__(self, trail: ReadersTrail, interval_s: float) -> None:
+        super().__init__("readers", interval_s, at_end=True)
         self._trail = trail
-        self._interval_s = interval_s
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="readers", daemon=True)
 
-    def start(self) -> None:
-        """Begin to copy."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Copy once more and end. Waits for both; stop it after the catalog, which it follows."""
-        self._stopping.set()
-        self._thread.join()
-
-    def _run(self) -> None:
-        while not self._stopping.wait(self._interval_s):
-            self._refresh()
-        self._refresh()
-
-    def _refresh(self) -> None:
+    def work(self) -> None:
+        """Copy what is new."""
         import duckdb
 
         try:
