@@ -130,7 +130,12 @@ DICTIONARY_COLUMNS: tuple[str, ...] = (
     *("approval_status", "approval_source", "status", "error_type", "http_status", "outcome", "flags"),
     *("status_message", "reason", "command", "detector", "severity", "by"),
 )
-"""Few distinct values: dictionary-encoded. Everything else is written plain."""
+"""Few distinct values: dictionary-encoded."""
+DELTA_COLUMNS: tuple[str, ...] = (
+    *("offset", "item", "broker_time_ms", "start_time_unix_nano", "duration_ns", "ingest_time_ms", "at_ms"),
+)
+"""Numbers near their neighbours: stored as differences, which are smaller and read in half the time.
+Everything else is written plain."""
 BLOOM_COLUMNS: tuple[str, ...] = ("trace_id", "span_id", "session_id")
 
 

@@ -15,6 +15,7 @@ from pipeline.audit.arrow import ParquetFile, ParquetWriter, Schema, Table, pa, 
 from pipeline.audit.columns import (
     BLOOM_COLUMNS,
     CHAIN_FIELDS,
+    DELTA_COLUMNS,
     DICTIONARY_COLUMNS,
     segment_schema,
     typed_arrays,
@@ -139,6 +140,7 @@ def open_writer(sink: Any, schema: Schema, rows: int) -> ParquetWriter:
         compression="zstd",
         compression_level=3,
         use_dictionary=[name for name in DICTIONARY_COLUMNS if name in names],
+        column_encoding={name: "DELTA_BINARY_PACKED" for name in DELTA_COLUMNS if name in names},
         write_page_index=True,
         write_page_checksum=True,
         bloom_filter_options={
