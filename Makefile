@@ -38,7 +38,7 @@ demo: setup  ## The main job in under a minute, told as a story
 	@$(BIN)/auditfuse demo
 
 test: setup-dev  ## Every test, those on a real Kafka broker included
-	@$(BIN)/pytest --numprocesses logical --dist loadfile
+	@$(BIN)/pytest --numprocesses logical --dist loadfile --no-loadscope-reorder
 
 lint: setup-dev  ## Format, lint, types and import contracts
 	@$(BIN)/ruff format --check .

@@ -14,6 +14,15 @@ if TYPE_CHECKING:
 
 NEEDS_APACHE = "needs Apache Kafka"
 
+LONGEST = (
+    "test_kill_every_call.py",
+    "test_real_traces.py",
+    "test_kill_moments.py",
+    "test_benchmarks.py",
+    "test_demo.py",
+)
+"""Files of minutes: run first, so that at the end no worker waits for another."""
+
 _left_out: list[str] = []
 _WRITER = pytest.StashKey[TerminalWriter]()
 
@@ -34,6 +43,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))
     choice = broker.choose()
     for item in items:
         parameters = getattr(getattr(item, "callspec", None), "params", {})
