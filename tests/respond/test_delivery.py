@@ -55,7 +55,7 @@ async def delivering(
         await asyncio.wait_for(running, 20)
 
 
-async def until(condition: Callable[[], bool], timeout_s: float = 15) -> None:
+async def until(condition: Callable[[], bool], timeout_s: float = 60) -> None:
     async with asyncio.timeout(timeout_s):
         while not await asyncio.to_thread(condition):  # noqa: ASYNC110 (the condition is in a database)
             await asyncio.sleep(0.01)
