@@ -56,7 +56,8 @@ findings = _counter("findings", "Findings.", "detector", "late")
 watermark_time = _gauge(
     "watermark_timestamp_seconds", "Event time up to which windows are closed (Unix time)."
 )
-detect_seconds = _seconds("detect", "Time to fold one batch of signals and commit it.")
+detect_seconds = _seconds("detect", "Time to fold one batch of signals and trip by what was found.")
+findings_waiting = _gauge("findings_waiting", "Findings that wait for the state database.")
 
 # Respond.
 incidents_open = _gauge("incidents_open", "Incidents that are not resolved.", "severity")

@@ -1,8 +1,9 @@
 """The watch: sealed rows → findings → trips → one state-database transaction.
 
-A trip is served before everything else. Then one transaction stores findings, incidents, outbox rows and
-the sealed ends consumed, so that nothing is missed and nothing is emitted twice, wherever the process
-dies: what was consumed is folded again in silence, what was not is consumed again.
+A trip is served before everything else, and detection goes on while the database is away. One transaction
+stores findings, incidents, outbox rows and the sealed ends consumed, so that nothing is missed and nothing
+is emitted twice, wherever the process dies: what was committed is folded again in silence, what was not is
+consumed again.
 """
 
 import threading
@@ -16,6 +17,7 @@ import structlog
 from pipeline import durable, metrics
 from pipeline.audit.erase.orders import ControlRows
 from pipeline.clock import NowMs
+from pipeline.commits import Commits
 from pipeline.detect.config import DetectConfig
 from pipeline.detect.fold import Detection
 from pipeline.detect.model import Found, SignalBatch, Trip
@@ -32,11 +34,11 @@ Key = tuple[str, int]
 POLL_S = 0.5
 RETRY_S = 1.0
 MAX_BATCHES = 64
-"""Sealed segments folded before their findings are committed."""
+"""Sealed segments folded before their findings are handed on."""
 SNAPSHOT_INTERVAL_S = 300.0
 SNAPSHOT_AFTER_BATCHES = 64
 """A rebuild that had to fold this many is not done twice: a process that keeps dying starts no slower."""
-QUIET_CHECK_INTERVAL_S = 30.0
+ERASURE_CHECK_INTERVAL_S = 30.0
 
 
 class Watch:
@@ -59,25 +61,24 @@ class Watch:
         self._built_ms = 0
         self._tail = tail
         self._config = detect
-        self._state = state
+        self._commits = Commits(state, on_found, now_ms)
         self._switch = switch
         self._snapshots = snapshots
-        self._on_found = on_found
         self._now_ms = now_ms
         self._detection: Detection | None = None
         self._agents: set[str] = set()
         self._trips: dict[str, Trip] = {}
-        self._ends: dict[Key, int] = {}
+        self._folded: dict[Key, int] = {}
         self._snapshot_at = time.monotonic() + SNAPSHOT_INTERVAL_S
-        self._quiet_check_at = 0.0
+        self._erasure_check_at = 0.0
         self.is_ready = False
         self.findings = 0
         """Findings of this process."""
 
     @property
     def ends(self) -> Mapping[Key, int]:
-        """The sealed ends consumed."""
-        return self._ends
+        """The sealed ends consumed: what was found below them is stored."""
+        return self._commits.ends
 
     @property
     def known_agents(self) -> frozenset[str]:
@@ -86,33 +87,52 @@ class Watch:
 
     def run(self, arrived: threading.Event, stop: threading.Event) -> None:
         """Consume whenever something was sealed. What fails is tried again from the committed ends."""
+        ended = threading.Event()
+        commits = threading.Thread(target=self._commits.run, args=(ended,), name="commits", daemon=True)
+        commits.start()
         while not stop.is_set():
             try:
-                if self.step():
+                if self.fold():
                     continue
             except Exception as error:  # noqa: BLE001 (whatever it is: detection must not end unseen)
                 log.error("detection failed, will be tried again", error=type(error).__name__)
-                self.is_ready = False
-                self._detection = None
+                self._forget()
                 stop.wait(RETRY_S)
                 continue
             arrived.wait(POLL_S)
             arrived.clear()
+        ended.set()
+        commits.join()
         self._save_snapshot()
 
     def step(self) -> bool:
-        """Consume what has been sealed; False where there was nothing."""
+        """Consume what has been sealed; False where there was nothing. Raises StateUnavailable."""
+        is_any = self.fold()
+        self._commits.flush()
+        return is_any
+
+    def fold(self) -> bool:
+        """Detect, trip and hand on for commit what has been sealed; False where there was nothing."""
+        if self._commits.is_stale:
+            self._forget()
         if self._detection is None:
             self._detection, folded = self._rebuild()
+            self._hand_on([], {}, self._detection)
             if folded >= SNAPSHOT_AFTER_BATCHES:
                 self._save_snapshot()
             self.is_ready = True
-        self._detection.join(self._tail.discover(self._now_ms()))
-        batches = list(_first(self._tail.fresh(self._ends), MAX_BATCHES))
+        batches: list[SignalBatch] = []
+        if not self._commits.is_full:
+            self._detection.join(self._tail.discover(self._now_ms()))
+            batches = list(_first(self._tail.fresh(self._folded), MAX_BATCHES))
         if batches:
             self._consume(self._detection, batches)
         self._keep_house()
         return bool(batches)
+
+    def _forget(self) -> None:
+        self.is_ready = False
+        self._detection = None
 
     def _consume(self, detection: Detection, batches: Sequence[SignalBatch]) -> None:
         with metrics.detect_seconds.time():
@@ -123,27 +143,23 @@ class Watch:
             for key in self._tail.gone(self._now_ms()):
                 found += detection.leave(key) if key in detection.newest_ms else []
             trips = {one.finding.finding_id: text for one in found if (text := self._trip(one))}
-            ends = dict(self._ends)
             for batch in batches:
                 key = (batch.topic_id, batch.partition)
-                ends[key] = max(ends.get(key, 0), batch.end)
-            steps = {
-                key: (self._ends.get(key, 0), end) for key, end in ends.items() if end != self._ends.get(key)
-            }
-            self._state.consume(found, steps, self._now_ms(), trips)
-        self._ends = ends
+                self._folded[key] = max(self._folded.get(key, 0), batch.end)
+            self._hand_on(found, trips, detection)
         if detection.watermark_ms is not None:
             metrics.watermark_time.set(detection.watermark_ms / 1000)
         for batch in batches:
             metrics.signals_observed.inc(batch.signals.height)
         self.findings += len(found)
-        if found:
-            self._on_found()
         for one in found:
             metrics.findings.labels(one.finding.detector, str(one.late).lower()).inc()
             log.warning(
                 "finding", id=one.finding.finding_id, detector=one.finding.detector, kind=one.finding.kind
             )
+
+    def _hand_on(self, found: Sequence[Found], trips: Mapping[str, str], detection: Detection) -> None:
+        self._commits.put(found, trips, self._folded, detection.watermark_ms)
 
     def _trip(self, found: Found) -> str | None:
         """Trip if the policy says so; what was decided, in words for the page."""
@@ -200,7 +216,7 @@ class Watch:
     def _rebuild(self) -> tuple[Detection, int]:
         """The state as of the committed ends: the nearest snapshot, and what was consumed since, silently.
         Also how many batches that was."""
-        self._ends = self._state.sealed_ends()
+        self._folded = dict(self._commits.begin())
         self._built_ms = self._now_ms()
         detection = self._from_snapshot() or Detection(self._config)
         # A snapshot's too: the limit on the share of agents under trips counts by them.
@@ -210,7 +226,7 @@ class Watch:
         self._tail.discover(self._now_ms())
         detection.join(self._tail.alive(self._now_ms()))
         folded = 0
-        for batch in self._tail.history(after=detection.ends, upto=self._ends):
+        for batch in self._tail.history(after=detection.ends, upto=self._folded):
             detection.observe(batch)
             self._agents.update(batch.signals["agent_id"].unique())
             folded += 1
@@ -225,13 +241,13 @@ class Watch:
             detection = Detection.restore(self._config, content)
         except (OSError, AuditfuseError):
             return None
-        ahead = any(end > self._ends.get(key, 0) for key, end in detection.ends.items())
+        ahead = any(end > self._folded.get(key, 0) for key, end in detection.ends.items())
         return None if ahead else detection
 
     def _save_snapshot(self) -> None:
         detection = self._detection
-        if detection is None or self._erased_ms() >= self._built_ms:
-            return
+        if detection is None or not self._commits.is_empty or self._erased_ms() >= self._built_ms:
+            return  # one ahead of what is committed would be of no use
         try:
             durable.make_directory(self._snapshots)
             durable.replace_atomically(self._snapshot_path(detection.config_hash), detection.snapshot())
@@ -246,15 +262,12 @@ class Watch:
         if now >= self._snapshot_at:
             self._snapshot_at = now + SNAPSHOT_INTERVAL_S
             self._save_snapshot()
-        if now >= self._quiet_check_at:
-            self._quiet_check_at = now + QUIET_CHECK_INTERVAL_S
+        if now >= self._erasure_check_at:
+            self._erasure_check_at = now + ERASURE_CHECK_INTERVAL_S
             if self._erased_ms() >= self._built_ms:
                 log.info("detection starts anew from the rows that an erasure left")
                 durable.remove(self._snapshot_path(self._config.hash))
                 self._detection, self._agents = None, set()
-                return
-            if self._state.resolve_quiet(self._now_ms(), self._detector_now_ms()):
-                self._on_found()
 
     def _erased_ms(self) -> int:
         """When the latest erasure that a person ordered was complete."""
@@ -266,10 +279,6 @@ class Watch:
             # A `_control` that cannot be read must not end detection; the sealer complains of it.
             log.warning("erasures cannot be looked up", error=type(error).__name__)
         return self._control.completed_ms()
-
-    def _detector_now_ms(self) -> int | None:
-        """How far detection has seen: while it stands still, nothing recovers."""
-        return self._detection.watermark_ms if self._detection is not None else None
 
 
 def _first(batches: Iterator[SignalBatch], limit: int) -> Iterator[SignalBatch]:

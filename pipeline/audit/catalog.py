@@ -8,7 +8,6 @@ Everything in the directory is a cache: it can be deleted, and is made anew.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import logging
 import os
 import secrets
@@ -29,6 +28,7 @@ from pipeline.audit.store import APPEND_PARTITIONS, CONTROL, FINDINGS, Store
 from pipeline.audit.views.template import fingerprint, point_to, start_catalog
 from pipeline.clock import NowMs, system_now_ms
 from pipeline.errors import StoreError
+from pipeline.file_lock import file_lock
 
 if TYPE_CHECKING:
     import duckdb
@@ -82,7 +82,7 @@ class Catalog:
         logs are behind the newest catalog, OSError where the store cannot be written.
         """
         durable.make_directory(self.directory)
-        with self._lock() as held:
+        with file_lock(self.directory / "lock") as held:
             pointer = self.pointer()
             age_ms = self._now_ms() - pointer.built_at_ms if pointer else MIN_INTERVAL_MS
             if held and (at_once or not 0 <= age_ms < MIN_INTERVAL_MS):
@@ -100,7 +100,7 @@ class Catalog:
         """Build a catalog from nothing but the live segments and delete every older one, for an erasure:
         files that they name are about to go. False where another process is building one: try again."""
         durable.make_directory(self.directory)
-        with self._lock() as held:
+        with file_lock(self.directory / "lock") as held:
             if not held:
                 return False
             for path in (self._working, self._working.with_name(self._working.name + ".wal")):
@@ -226,20 +226,6 @@ class Catalog:
             with contextlib.suppress(FileNotFoundError):
                 if path.name != newest.file and path.stat().st_mtime < oldest_kept_s:
                     durable.remove(path)
-
-    @contextlib.contextmanager
-    def _lock(self) -> Generator[bool]:
-        """Whether this process may build; another one that does is not waited for."""
-        descriptor = os.open(self.directory / "lock", os.O_RDWR | os.O_CREAT, 0o640)
-        try:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                held = True
-            except BlockingIOError:
-                held = False
-            yield held
-        finally:
-            os.close(descriptor)
 
 
 _SEGMENT_FACTS = (

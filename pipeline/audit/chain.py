@@ -51,11 +51,6 @@ def leaf(offset: int, item: int, c: bytes) -> bytes:
     return _POSITION.pack(offset, item) + c
 
 
-def next_hash(prev: bytes, leaf_of_row: bytes) -> bytes:
-    """`h` of a row: SHA-256(h_prev ‖ u64 offset ‖ u32 item ‖ c)."""
-    return sha256(prev + leaf_of_row).digest()
-
-
 def chain(prev: bytes, rows: Sequence[Row], salts: bytes | None = None) -> Links:
     """Chain `rows`, in their order, onto `prev`.
 

@@ -2,6 +2,7 @@
 
 from bisect import bisect_left
 from collections.abc import Iterator
+from functools import lru_cache
 from hashlib import sha256
 from typing import Any
 
@@ -13,6 +14,9 @@ from pipeline.audit.log_snapshot import SNAPSHOT_EVERY_ENTRIES, load_snapshot, s
 from pipeline.audit.store import Store
 from pipeline.errors import StoreError
 from schemas.log_entry import EntryKind, LogEntry
+
+LOOKED_UP_ENTRIES = 256
+"""Entries that a search by halving keeps: the next one begins with the same."""
 
 __all__ = ["PartitionLog", "PartitionState", "decode_entry", "encode_entry", "fold"]
 
@@ -42,6 +46,7 @@ class PartitionLog:
         self.partition = partition
         self._state = PartitionState.initial(topic_id, partition)
         self._entries = Entries(store, topic_id, partition, clock_s)
+        self._entry = lru_cache(LOOKED_UP_ENTRIES)(self._read_entry)
         self._snapshot_n: int | None = None
         """Entries that the snapshot stands on from which the fold went on; None before the first refresh."""
         self._unsure = False
@@ -88,19 +93,29 @@ class PartitionLog:
 
     def first_reaching(self, end: int) -> int:
         """The number of the first entry after which every offset below `end` is accounted for, as far as the
-        log is read; where there is none, that of the next entry. Looks at a few entries only."""
+        log is read; where there is none, that of the next entry. Looks at a few entries only.
+
+        Raises StoreError.
+        """
         return bisect_left(range(self._state.next_n), end, key=self._end_after) if end > 0 else 0
 
     def _end_after(self, n: int) -> int:
         """The partition's end after entry `n`: what the latest entry up to it that moved it says."""
-        while n >= 0 and (content := self.content(n)) is not None:
-            entry = decode_entry(content, f"{self.topic_id}/{self.partition}/{n:012d}")
+        while n >= 0:
+            entry = self._entry(n)
             if entry.segment is not None:
                 return entry.segment.end
             if entry.kind in ("idle", "gap") and entry.end is not None:
                 return entry.end
             n -= 1
         return 0
+
+    def _read_entry(self, n: int) -> LogEntry:
+        where = f"{self.topic_id}/{self.partition}/{n:012d}"
+        content = self.content(n)
+        if content is None:
+            raise StoreError(f"log entry {where} is missing; run auditfuse verify")
+        return decode_entry(content, where)
 
     def try_append(self, entry: LogEntry) -> bool:
         """Create `entry` as the next one. False where another came first: refresh and look again.

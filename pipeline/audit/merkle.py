@@ -110,21 +110,6 @@ def _root_at_once(leaves: Sequence[bytes]) -> bytes:
     return level.tobytes()
 
 
-def inclusion_path(leaves: Sequence[bytes], index: int) -> list[bytes]:
-    """The sibling hashes that lead from leaf `index` to the root, from the bottom up."""
-    if not 0 <= index < len(leaves):
-        raise IndexError(f"no leaf {index} in a tree of {len(leaves)}")
-    level = [leaf_hash(leaf) for leaf in leaves]
-    path: list[bytes] = []
-    while len(level) > 1:
-        sibling = index ^ 1
-        if sibling < len(level):
-            path.append(level[sibling])
-        level = _next_level(level)
-        index >>= 1
-    return path
-
-
 def includes(root_hash: bytes, size: int, leaf: bytes, index: int, path: Sequence[bytes]) -> bool:
     """Whether `path` proves that `leaf` is number `index` of the tree of `size` leaves."""
     if not 0 <= index < size:
@@ -203,13 +188,6 @@ def subtree_roots(nodes: Iterable[Node], leaf_hashes: Iterable[bytes]) -> dict[N
     if missing := wanted - found.keys():
         raise IndexError(f"not subtrees of a tree of {size} leaves: {sorted(missing)[:3]}")
     return found
-
-
-def consistency_path(leaf_hashes: Sequence[bytes], first: int) -> list[bytes]:
-    """The hashes that prove that the tree over `leaf_hashes` begins with the tree of its `first` leaves."""
-    nodes = consistency_nodes(first, len(leaf_hashes))
-    roots = subtree_roots(nodes, leaf_hashes)
-    return [roots[node] for node in nodes]
 
 
 def consistent(first: int, first_root: bytes, second: int, second_root: bytes, path: Sequence[bytes]) -> bool:

@@ -27,7 +27,6 @@ APPEND_PARTITIONS = frozenset({CONTROL, FINDINGS, CHECKPOINT})
 
 _TOPIC_ID = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,254}")
 _SEGMENT = re.compile(r"(\d{20})-(\d{20})-(\d{10})-(seal|append|compact|erase)-([0-9a-f]{16})\.parquet")
-_ENTRY = re.compile(r"(\d{12})\.json")
 
 
 class StoreConfig(BaseModel):
@@ -171,11 +170,6 @@ class Store:
             return [read(n) for n in numbers]
         with ThreadPoolExecutor(at_once) as pool:
             return list(pool.map(read, numbers))
-
-    def entry_numbers(self, topic_id: str, partition: int) -> list[int]:
-        """The numbers of the entries present, by listing; for verification."""
-        names = self.objects.names(self.log_prefix(topic_id, partition))
-        return [int(match[1]) for match in map(_ENTRY.fullmatch, names) if match]
 
     def delete_entry(self, topic_id: str, partition: int, n: int) -> None:
         """Delete the file of an entry that a bundle holds."""

@@ -55,6 +55,7 @@ def place(
       auditfuse hold place --value-file person.txt --by legal --reason "case 12/26"
     """
     from pipeline.audit.erase.holds import place_hold
+    from pipeline.audit.store import open_store
     from pipeline.clock import system_now_ms
     from pipeline.commands.reason import fit_texts
     from pipeline.config import load_config
@@ -63,7 +64,7 @@ def place(
     scope = _scope(where or [], value_file, settings)
     by, reason = fit_texts(settings, by, reason)
     row = place_hold(
-        chosen_store(store, config),
+        open_store(settings.store),
         scope,
         by=by,
         reason=reason,
@@ -89,6 +90,7 @@ def lift(
       auditfuse hold lift 5f0c2d7be1a94c33 --by legal --reason "case 12/26 is closed"
     """
     from pipeline.audit.erase.holds import lift_hold
+    from pipeline.audit.store import open_store
     from pipeline.clock import system_now_ms
     from pipeline.commands.reason import fit_texts
     from pipeline.config import load_config
@@ -96,7 +98,7 @@ def lift(
     settings = load_config(config, store=store)
     by, reason = fit_texts(settings, by, reason)
     row = lift_hold(
-        chosen_store(store, config),
+        open_store(settings.store),
         hold,
         by=by,
         reason=reason,

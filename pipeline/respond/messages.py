@@ -101,6 +101,14 @@ class Outbox:
         )
         return [_message(row) for row in self._state.read(lambda connection: connection.execute(query).all())]
 
+    def awaits_append(self, target: str, now_ms: int) -> bool:
+        """Whether more will be due to a target as soon as its findings are sealed."""
+        pages, appends = tables.pages, tables.appends
+        unsealed = exists().where(appends.c.row_id == pages.c.awaits_row)
+        here = (pages.c.target == target) & (pages.c.state == "pending")
+        query = select(pages.c.seq).where(here, pages.c.awaits_until_ms > now_ms, unsealed).limit(1)
+        return self._state.read(lambda connection: connection.scalar(query)) is not None
+
     def sent_in_last_minute(self, target: str, now_ms: int) -> int:
         """Messages that the target took within the last minute."""
         table = tables.deliveries

@@ -35,6 +35,7 @@ Round = Callable[[], float]
 APPEND_ROWS = 1_000
 """Rows an entry of `_findings` takes."""
 POLL_S = 0.25
+SETTLE_S = 0.05
 MEASURE_S = 5.0
 RETRY_S = 1.0
 _log = structlog.get_logger("auditfuse.respond")
@@ -168,6 +169,8 @@ class Deliverer:
                 return POLL_S
             budget = target.per_minute - self._outbox.sent_in_last_minute(target.name, now_ms)
             planned = plan(due, budget)
+            if planned.bundled and self._more_is_coming(due, now_ms):
+                return SETTLE_S
             if planned.bundled:
                 self._outbox.bundle(target.name, planned.bundled, now_ms)
             for message in planned.single:
@@ -180,6 +183,12 @@ class Deliverer:
             return 0.0 if planned.bundled else POLL_S
 
         return send_what_is_due
+
+    def _more_is_coming(self, due: Sequence[Message], now_ms: int) -> bool:
+        """Whether a storm is still being sealed: its worst may be in the part that is not."""
+        oldest_ms = min(message.created_at_ms for message in due)
+        is_fresh = now_ms - oldest_ms < self._config.append_wait_s * 1000
+        return is_fresh and self._outbox.awaits_append(due[0].target, now_ms)
 
     def _attempt(self, message: Message) -> Attempt:
         page = self._page(message, self._outbox.content(message))

@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -38,7 +39,8 @@ class Sealed:
     def append(self, rows: Rows) -> None:
         if self.down:
             raise OSError("read-only file system")
-        self.rows += [row for row in rows if row.id not in {known.id for known in self.rows}]
+        known = {row.id for row in self.rows}
+        self.rows += [row for row in rows if row.id not in known]
 
 
 @asynccontextmanager
@@ -187,11 +189,18 @@ async def test_pages_of_a_target_that_is_gone_go_to_the_others(tmp_path: Path, w
 
 
 async def test_a_storm_is_few_pages_with_the_worst_first(tmp_path: Path, webhook: Webhook) -> None:
-    config = paging_to(webhook.url, per_minute=10)
+    config = paging_to(webhook.url, per_minute=10, append_wait_s=20)
     state = open_state(tmp_path, config)
     storm = [found(f"agent-{n}", severity="warning") for n in range(2_000)]
     storm.append(found("worst-agent"))
-    async with delivering(state, config, Sealed().append) as deliverer:
+    sealed = Sealed()
+
+    def append(rows: Rows) -> None:
+        """Slow enough for the pages of what is sealed already."""
+        time.sleep(0.3)
+        sealed.append(rows)
+
+    async with delivering(state, config, append) as deliverer:
         assert state.consume(storm, {}, system_now_ms()).messages == 2_001
         deliverer.wake()
         await asyncio.to_thread(webhook.wait_for, 10)

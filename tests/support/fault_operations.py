@@ -171,7 +171,8 @@ def delete_bundled(stage: Stage) -> Callable[[], object]:
 
 def _few_entry_files(stage: Stage) -> None:
     """The last one goes last: where a power cut brings it back, the next pass finds it."""
-    left = {n for n in stage.store.entry_numbers(TOPIC_ID, 0) if n < BUNDLE_ENTRIES}
+    names = stage.store.objects.names(stage.store.log_prefix(TOPIC_ID, 0))
+    left = {n for name in names if name.endswith(".json") and (n := int(name[:12])) < BUNDLE_ENTRIES}
     assert left <= {BUNDLE_ENTRIES - 1}, f"files of bundled entries are left: {left}"
 
 

@@ -206,7 +206,7 @@ class _Chained:
         previous = self._first
         for row in rows:
             self._leaves.append(chain.leaf(row["offset"], row["item"], _commitment(row)))
-            previous = row["h"] = chain.next_hash(previous, self._leaves[-1])
+            previous = row["h"] = sha256(previous + self._leaves[-1]).digest()
 
     def ref(self, old: SegmentRef, roots: list[bytes] | None = None) -> SegmentRef:
         """A reference to the same offsets. What it says of the file's bytes stays."""

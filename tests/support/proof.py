@@ -32,7 +32,7 @@ def checkpoint_now(store: Store, key: SigningKey = KEY, *, batch_leaves: int = 1
         if topic_id == CHECKPOINT:
             continue
         first = log.state.covered.get((topic_id, partition), 0)
-        numbers = store.entry_numbers(topic_id, partition)[first:]
+        numbers = range(first, PartitionLog.open(store, topic_id, partition).state.next_n)
         for start in range(0, len(numbers), batch_leaves):
             hashes = [
                 sha256(store.read_entry(topic_id, partition, n) or b"").hexdigest()

@@ -102,7 +102,7 @@ def test_what_another_process_has_consumed_is_taken_as_done(tmp_path: Path, stat
 def test_whatever_fails_is_tried_again(
     tmp_path: Path, state: StateDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pipeline.watch.RETRY_S", 0.01)
+    monkeypatch.setattr("pipeline.commits.RETRY_S", 0.01)
     seal_refusals(tmp_path, ["one"])
     consume, failures = state.consume, [2]
 
@@ -141,7 +141,7 @@ def test_what_was_learnt_before_an_erasure_is_forgotten(
     tmp_path: Path, state: StateDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The running detection starts anew from what is left, and no snapshot brings the rest back."""
-    monkeypatch.setattr("pipeline.watch.QUIET_CHECK_INTERVAL_S", 0)
+    monkeypatch.setattr("pipeline.watch.ERASURE_CHECK_INTERVAL_S", 0)
     config = settings_in(tmp_path)
     store = store_of(config)
     seal_refusals(tmp_path, ["one", "two"])

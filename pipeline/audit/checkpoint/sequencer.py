@@ -7,10 +7,7 @@ The signature follows from the batch alone, so recovery signs the same tree agai
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import os
 import secrets
-import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from hashlib import sha256
 from pathlib import Path
@@ -28,6 +25,7 @@ from pipeline.audit.merkle import checkpoint_leaves
 from pipeline.audit.store import CHECKPOINT, Store
 from pipeline.clock import NowMs
 from pipeline.errors import StoreError
+from pipeline.file_lock import file_lock
 from schemas.log_entry import LogEntry
 
 LEASE_INTERVALS = 3
@@ -239,32 +237,17 @@ class Sequencer:
     def _turn(self) -> Generator[str]:
         """This host's writer id, for one of its processes at a time."""
         durable.make_directory(self._state, 0o700)
-        descriptor = os.open(self._state / "lock", os.O_RDWR | os.O_CREAT, 0o600)
-        try:
-            _lock(descriptor, self._state)
+        path = self._state / "lock"
+        with file_lock(path, wait_s=TURN_WAIT_S) as held:
+            if not held:
+                raise StoreError(f"another process has held {path} for long; try again")
             yield self._writer_id()
-        finally:
-            fcntl.flock(descriptor, fcntl.LOCK_UN)
-            os.close(descriptor)
 
     def _writer_id(self) -> str:
         path = self._state / "writer"
         if not path.exists():
             durable.create_exclusive(path, secrets.token_hex(16).encode(), self._state, 0o600)
         return path.read_text().strip()
-
-
-def _lock(descriptor: int, state: Path) -> None:
-    """Wait for the other processes of this host, but not for one that hangs."""
-    deadline_s = time.monotonic() + TURN_WAIT_S
-    while True:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return
-        except BlockingIOError:
-            if time.monotonic() > deadline_s:
-                raise StoreError(f"another process has held {state / 'lock'} for long; try again") from None
-            time.sleep(0.05)
 
 
 def _statement(batch: LogEntry) -> Statement:

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
-import os
-from collections.abc import Generator
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.audit.log import PartitionLog
 from pipeline.audit.store import Store
 from pipeline.errors import AuditfuseError
+from pipeline.file_lock import file_lock
 from pipeline.keys import Keys
 from pipeline.topics.local_files import KEY_NAME, TopicDirectory
 from pipeline.topics.local_writer import PartitionWriter
@@ -30,7 +26,7 @@ def drop_sealed(store: Store, config: Config, topic: str, *, erase: bool) -> str
         return None
     try:
         directory = TopicDirectory.open(config.topics.path, topic, 1, Keys(config.keys.path).get(KEY_NAME))
-        with _alone(path) as alone:
+        with file_lock(path / "producer.lock") as alone:
             if not alone:
                 return (
                     f"local topic {topic} (encrypted): its newest files, until the process that writes "
@@ -54,18 +50,3 @@ def _drop(store: Store, config: Config, directory: TopicDirectory, partition: in
     if erase:
         directory.delete_below(partition, sealed_end)
     return max(0, writer.end - sealed_end)
-
-
-@contextlib.contextmanager
-def _alone(path: Path) -> Generator[bool]:
-    """Whether no other process appends to the topic."""
-    descriptor = os.open(path / "producer.lock", os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            alone = True
-        except BlockingIOError:
-            alone = False
-        yield alone
-    finally:
-        os.close(descriptor)

@@ -10,12 +10,12 @@ made anew. `trail.duckdb` is replaced by renaming: who has it open goes on readi
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import logging
+import math
 import os
 import secrets
-from collections.abc import Generator, Iterable
+from collections.abc import Iterable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -30,6 +30,7 @@ from pipeline.audit.views.files import TABLES
 from pipeline.audit.views.template import point_to, start_catalog
 from pipeline.clock import NowMs, system_now_ms
 from pipeline.errors import ConfigError, StoreError
+from pipeline.file_lock import file_lock
 from pipeline.repeated import Repeated
 
 if TYPE_CHECKING:
@@ -93,7 +94,7 @@ class ReadersTrail:
 
         Raises StoreError, OSError; FileNotFoundError where a segment went meanwhile: try again.
         """
-        with self._lock(wait=False) as held:
+        with self._lock() as held:
             if held:
                 self._follow()
         return self.directory / TRAIL
@@ -103,7 +104,7 @@ class ReadersTrail:
 
         The store's catalog must show that already: the copy is brought up to date first.
         """
-        with self._lock(wait=True):
+        with self._lock(wait_s=math.inf):
             self._follow()
             for segment in segments:
                 durable.remove(self._segments / LiveSegment(*segment).key)
@@ -212,20 +213,10 @@ class ReadersTrail:
     def _save(self, progress: Progress) -> None:
         durable.replace_atomically(self.directory / ".progress.json", msgspec.json.encode(progress), 0o600)
 
-    @contextlib.contextmanager
-    def _lock(self, *, wait: bool) -> Generator[bool]:
+    def _lock(self, *, wait_s: float = 0.0) -> AbstractContextManager[bool]:
         """Whether this process may build."""
         self._make_directory(self.directory)
-        descriptor = os.open(self.directory / ".lock", os.O_RDWR | os.O_CREAT, 0o600)
-        try:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-                held = True
-            except BlockingIOError:
-                held = False
-            yield held
-        finally:
-            os.close(descriptor)
+        return file_lock(self.directory / ".lock", wait_s=wait_s)
 
 
 class ReadersRunner(Repeated):
