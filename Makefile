@@ -68,7 +68,7 @@ bench-% eval-%: setup-dev
 	@$(BIN)/python -m benchmarks.$(subst -,_,$@)
 
 lock:  ## Make the lock files anew from pyproject.toml (needs uv)
-	uv pip compile --quiet --python-version 3.11 --generate-hashes --no-annotate --no-header --extra build --extra s3 pyproject.toml -o requirements.lock
+	uv pip compile --quiet --python-version 3.11 --generate-hashes --no-annotate --no-header --extra build --extra s3 --extra spacy pyproject.toml -o requirements.lock
 	uv pip compile --quiet --python-version 3.11 --generate-hashes --no-annotate --no-header --extra build --extra dev --extra broker-fallback pyproject.toml -o requirements-dev.lock
 
 clean:  ## Remove what the commands made, but not .venv

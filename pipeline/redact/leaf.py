@@ -11,12 +11,12 @@ from pipeline.redact.fields import FieldClass, key_rule
 from pipeline.redact.ids import IdRules
 from pipeline.redact.pseudonym import TOKEN, Pseudonyms, failure
 from pipeline.redact.ranges import Ranges
-from pipeline.redact.secrets import SECRET_ENTITIES
 from pipeline.redact.spans import Span
+from pipeline.redact.types.secrets import SECRET_ENTITIES
 from pipeline.redact.views import View
 
 if TYPE_CHECKING:
-    from pipeline.redact.engine import Engine  # loads Presidio
+    from pipeline.redact.find.engine import Engine  # loads Presidio
 
 MAX_ROUNDS = 3
 _ALWAYS = SECRET_ENTITIES | {"DATE_OF_BIRTH", "CRYPTO"}

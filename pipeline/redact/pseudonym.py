@@ -9,7 +9,8 @@ import re
 import unicodedata
 
 TOKEN = re.compile(
-    r"<(?:[A-Z][A-Z0-9_]{1,40}:[a-z0-9]{1,8}\.[0-9a-f]{16}|REDACTION_FAILED:[a-z_]{1,40}:\d{1,12})>"
+    r"<(?:[A-Z][A-Z0-9_]{1,40}:[a-z0-9]{1,8}\.[0-9a-f]{16}|REDACTION_FAILED:[a-z_]{1,40}:\d{1,12}"
+    r"|REDACTION_CUT:[a-z_]{1,40}:\d{1,12}:[a-z0-9]{1,8}\.[0-9a-f]{16})>"
 )
 """What redaction itself wrote: passes unchanged, so that redacting twice changes nothing."""
 

@@ -14,10 +14,10 @@ import msgspec
 from pipeline.keys import Keys
 from pipeline.redact.config import RedactionConfig
 from pipeline.redact.fields import EVENT_FIELDS, FieldClass, key_rule
+from pipeline.redact.find.names import NameFinder
 from pipeline.redact.ids import IdRules
 from pipeline.redact.leaf import Hit, LeafRedactor, Redacted, mask_tokens
 from pipeline.redact.memo import Memo
-from pipeline.redact.names import NameFinder
 from pipeline.redact.payload import Leaf, NestedTooDeepError, Node, is_json, parse
 from pipeline.redact.people import People, people_of, redact_people
 from pipeline.redact.pseudonym import Pseudonyms, failure
@@ -209,7 +209,7 @@ class Redactor:
 
     def _leaf_redactor(self) -> LeafRedactor:
         if self._leaves is None:
-            from pipeline.redact.engine import Engine  # Presidio and spaCy: seconds
+            from pipeline.redact.find.engine import Engine  # Presidio and spaCy: seconds
 
             self._leaves = LeafRedactor(Engine(self._config), self._ids, self._pseudonyms)
         return self._leaves

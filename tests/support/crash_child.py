@@ -23,7 +23,7 @@ LOADED = (
     "apprise.plugins.custom_json",
     "duckdb",
     "pipeline.audit.verify",
-    "pipeline.redact.engine",
+    "pipeline.redact.find.engine",
     "pipeline.service",
     "sqlalchemy.dialects.sqlite",
     "uvicorn.protocols.http.httptools_impl",

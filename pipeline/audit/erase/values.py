@@ -16,10 +16,10 @@ from urllib.parse import quote, quote_plus
 
 from pipeline.errors import ConfigError
 from pipeline.keys import Keys
-from pipeline.redact import personal, secrets
 from pipeline.redact.config import RedactionConfig
 from pipeline.redact.fields import KEY_RULES
 from pipeline.redact.pseudonym import TOKEN, Pseudonyms, normal_form
+from pipeline.redact.types import personal, secrets
 
 MIN_VALUE_CHARS = 4
 MAX_VALUES = 100

@@ -4,10 +4,11 @@ import re
 
 from presidio_analyzer import EntityRecognizer
 
-from pipeline.redact import context
 from pipeline.redact.config import RedactionConfig
-from pipeline.redact.gate import Features, gate_of
-from pipeline.redact.recognizers import OfflineEmailRecognizer, ShapeRecognizer, active, build_registry
+from pipeline.redact.find import context
+from pipeline.redact.find.gate import Features, gate_of
+from pipeline.redact.find.registry import OfflineEmailRecognizer, active, build_registry
+from pipeline.redact.find.shapes import ShapeRecognizer
 from pipeline.redact.spans import Span, segments
 
 MAX_ADDRESS_CHARS = 512

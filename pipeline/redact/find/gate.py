@@ -10,9 +10,10 @@ from typing import NamedTuple, cast
 from presidio_analyzer import EntityRecognizer, PatternRecognizer
 from presidio_analyzer import predefined_recognizers as stock
 
-from pipeline.redact import context
+from pipeline.redact.find import context
+from pipeline.redact.find.registry import OfflineEmailRecognizer
+from pipeline.redact.find.shapes import ShapeRecognizer
 from pipeline.redact.ids import ISO_TIME
-from pipeline.redact.recognizers import OfflineEmailRecognizer, ShapeRecognizer
 
 _DIGIT = re.compile(r"\d")
 _ISO = re.compile(rf"(?<![\w-]){ISO_TIME}(?![\w-])")

@@ -2,7 +2,7 @@
 
 import re
 
-from pipeline.redact.secrets import SecretPattern
+from pipeline.redact.types.shape import Shape
 
 _STREET = (
     r"(?:Street|St|Avenue|Ave|Road|Rd|Boulevard|Blvd|Lane|Ln|Drive|Dr|Court|Ct|Way|Place|Pl|Terrace|Ter|"
@@ -13,8 +13,8 @@ _DATE = (
     r"|[A-Za-z]{3,9}\s\d{1,2}(?:st|nd|rd|th)?,?\s\d{4})"
 )
 
-PATTERNS: tuple[SecretPattern, ...] = (
-    SecretPattern(
+PATTERNS: tuple[Shape, ...] = (
+    Shape(
         "STREET_ADDRESS",
         (),
         re.compile(
@@ -23,7 +23,7 @@ PATTERNS: tuple[SecretPattern, ...] = (
             + r"(?!\w)\.?(?:,?\s(?:Apartment|Apt|Suite|Ste|Unit|Floor|Fl|#)\.?\s?[A-Z0-9-]{1,6}(?!\w))?"
         ),
     ),
-    SecretPattern(
+    Shape(
         "DATE_OF_BIRTH",
         ("born", "dob", "d.o.b", "birth"),
         re.compile(
@@ -32,5 +32,5 @@ PATTERNS: tuple[SecretPattern, ...] = (
             re.I,
         ),
     ),
-    SecretPattern("CRYPTO", ("0x",), re.compile(r"(?<!\w)0x[0-9a-fA-F]{40}(?!\w)")),
+    Shape("CRYPTO", ("0x",), re.compile(r"(?<!\w)0x[0-9a-fA-F]{40}(?!\w)")),
 )

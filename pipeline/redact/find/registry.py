@@ -3,48 +3,21 @@
 import copy
 import logging
 import re
-from collections.abc import Sequence
 from typing import Any, cast
 
 import tldextract
-from presidio_analyzer import EntityRecognizer, LocalRecognizer, RecognizerRegistry, RecognizerResult
+from presidio_analyzer import EntityRecognizer, RecognizerRegistry, RecognizerResult
 from presidio_analyzer.predefined_recognizers import EmailRecognizer, PhoneRecognizer
 
-from pipeline.redact import personal, secrets
 from pipeline.redact.config import RedactionConfig
+from pipeline.redact.find.shapes import ShapeRecognizer
+from pipeline.redact.types import personal, secrets
 
-SHAPE_SCORE = 1.0
 _PRIVATE_SUFFIX = re.compile(
     r"\.(?:internal|local|lan|corp|home|intranet|test|example|invalid|localhost)$", re.I
 )
 _SUFFIXES = tldextract.TLDExtract(cache_dir=None, suffix_list_urls=())
 """The public suffix list that ships with tldextract: the stock one fetches it from the network."""
-
-
-class ShapeRecognizer(LocalRecognizer):
-    """Finds one of our patterns; the group `v`, where there is one, is the finding."""
-
-    def __init__(self, shape: secrets.SecretPattern) -> None:
-        self.shape = shape
-        super().__init__(supported_entities=[shape.entity], name=f"auditfuse {shape.entity}")
-
-    def load(self) -> None:
-        """Nothing to load."""
-
-    def analyze(
-        self,
-        text: str,
-        entities: Sequence[str],  # noqa: ARG002  Presidio's signature
-        nlp_artifacts: Any = None,  # noqa: ARG002
-    ) -> list[RecognizerResult]:
-        """Every accepted match in `text`."""
-        results: list[RecognizerResult] = []
-        group = "v" if "v" in self.shape.pattern.groupindex else 0
-        for match in self.shape.pattern.finditer(text):
-            if self.shape.accept is None or self.shape.accept(match[group]):
-                start, end = match.span(group)
-                results.append(RecognizerResult(self.shape.entity, start, end, SHAPE_SCORE))
-        return results
 
 
 class OfflineEmailRecognizer(EmailRecognizer):

@@ -10,18 +10,8 @@ import binascii
 import math
 import re
 from collections import Counter
-from collections.abc import Callable
-from typing import NamedTuple
 
-
-class SecretPattern(NamedTuple):
-    """One shape of one kind of secret."""
-
-    entity: str
-    literals: tuple[str, ...]
-    pattern: re.Pattern[str]
-    accept: Callable[[str], bool] | None = None
-    """A last look at the value; None takes it as it is."""
+from pipeline.redact.types.shape import Shape
 
 
 def _mixed(value: str) -> bool:
@@ -59,8 +49,8 @@ def _p(pattern: str, flags: int = 0) -> re.Pattern[str]:
     return re.compile(pattern, flags)
 
 
-def _tokens(entity: str, literal: str, pattern: str) -> SecretPattern:
-    return SecretPattern(entity, (literal.lower(),), _p(_S + pattern))
+def _tokens(entity: str, literal: str, pattern: str) -> Shape:
+    return Shape(entity, (literal.lower(),), _p(_S + pattern))
 
 
 _ASSIGN = r"[\"'`]{0,2}\s{0,3}(?:=>|:=|[:=]|\bis\b)\s{0,3}[\"'`]{0,2}"
@@ -69,33 +59,31 @@ _CREDENTIAL_NAME = (
     r"secret|token|credentials?)"
 )
 
-PATTERNS: tuple[SecretPattern, ...] = (
-    SecretPattern(
+PATTERNS: tuple[Shape, ...] = (
+    Shape(
         "AWS_ACCESS_KEY",
         ("akia", "asia", "abia", "acca"),
         _p(_S + r"(?:AKIA|ASIA|ABIA|ACCA)[A-Z0-9]{16}" + _E),
     ),
-    SecretPattern(
+    Shape(
         "AWS_SECRET_KEY", (), _p(r"(?<![A-Za-z0-9/+=_-])[A-Za-z0-9/+]{40}(?![A-Za-z0-9/+=_-])"), _random_40
     ),
     _tokens("GCP_API_KEY", "AIza", r"AIza[0-9A-Za-z_-]{35}"),
     _tokens("GCP_OAUTH_TOKEN", "ya29.", r"ya29\.[0-9A-Za-z_-]{20,1024}"),
-    SecretPattern("AZURE_KEY", ("==",), _p(r"(?<![A-Za-z0-9+/])[A-Za-z0-9+/]{86}==")),
+    Shape("AZURE_KEY", ("==",), _p(r"(?<![A-Za-z0-9+/])[A-Za-z0-9+/]{86}==")),
     _tokens("AZURE_CLIENT_SECRET", "q~", r"[A-Za-z0-9_~.]{3}\dQ~[A-Za-z0-9_~.-]{31,34}"),
-    SecretPattern("AZURE_SAS", ("sig=",), _p(r"[?&]sig=(?P<v>[A-Za-z0-9%+/=]{40,70})")),
-    SecretPattern(
-        "GITHUB_TOKEN", ("gh",), _p(_S + r"(?:gh[pousr]_[A-Za-z0-9]{36,255}|github_pat_\w{22,255})")
-    ),
+    Shape("AZURE_SAS", ("sig=",), _p(r"[?&]sig=(?P<v>[A-Za-z0-9%+/=]{40,70})")),
+    Shape("GITHUB_TOKEN", ("gh",), _p(_S + r"(?:gh[pousr]_[A-Za-z0-9]{36,255}|github_pat_\w{22,255})")),
     _tokens("GITLAB_TOKEN", "glpat-", r"glpat-[A-Za-z0-9_-]{20,64}"),
-    SecretPattern("SLACK_TOKEN", ("xox", "xapp-"), _p(_S + r"(?:xox[abeprs]|xapp)-[A-Za-z0-9-]{10,250}")),
+    Shape("SLACK_TOKEN", ("xox", "xapp-"), _p(_S + r"(?:xox[abeprs]|xapp)-[A-Za-z0-9-]{10,250}")),
     _tokens("SLACK_WEBHOOK", "hooks.slack.com", r"hooks\.slack\.com/services/(?P<v>[A-Za-z0-9/]{20,80})"),
-    SecretPattern(
+    Shape(
         "STRIPE_KEY",
         ("_live_", "_test_", "whsec_"),
         _p(_S + r"(?:[srp]k_(?:live|test)_[A-Za-z0-9]{16,250}|whsec_[A-Za-z0-9+/=]{24,80})"),
     ),
     _tokens("ANTHROPIC_KEY", "sk-ant-", r"sk-ant-[A-Za-z0-9_-]{20,250}"),
-    SecretPattern(
+    Shape(
         "OPENAI_KEY",
         ("sk-",),
         _p(_S + r"sk-(?!ant-)(?:proj-|svcacct-|admin-|or-v1-)?[A-Za-z0-9_-]{20,250}"),
@@ -105,9 +93,9 @@ PATTERNS: tuple[SecretPattern, ...] = (
     _tokens("NPM_TOKEN", "npm_", r"npm_[A-Za-z0-9]{36}"),
     _tokens("PYPI_TOKEN", "pypi-", r"pypi-[A-Za-z0-9_-]{50,400}"),
     _tokens("SENDGRID_KEY", "sg.", r"SG\.[A-Za-z0-9_-]{16,32}\.[A-Za-z0-9_-]{16,64}"),
-    SecretPattern("TWILIO_KEY", ("sk", "ac"), _p(_S + r"(?:SK|AC)[0-9a-f]{32}" + _E)),
+    Shape("TWILIO_KEY", ("sk", "ac"), _p(_S + r"(?:SK|AC)[0-9a-f]{32}" + _E)),
     _tokens("JWT", "eyj", r"eyJ[A-Za-z0-9_-]{8,4096}\.[A-Za-z0-9_-]{8,8192}\.[A-Za-z0-9_-]{0,1024}"),
-    SecretPattern(
+    Shape(
         "PRIVATE_KEY",
         ("-----begin",),
         _p(
@@ -115,22 +103,22 @@ PATTERNS: tuple[SecretPattern, ...] = (
             r"(?:[^-]|-(?!----)){0,20000}(?:-----END [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----)?"
         ),
     ),
-    SecretPattern("BEARER_TOKEN", ("bearer",), _p(r"\bbearer\s{1,3}(?P<v>[\w.~+/=-]{8,4096})", re.I), _mixed),
-    SecretPattern(
+    Shape("BEARER_TOKEN", ("bearer",), _p(r"\bbearer\s{1,3}(?P<v>[\w.~+/=-]{8,4096})", re.I), _mixed),
+    Shape(
         "BASIC_AUTH", ("basic",), _p(r"\bbasic\s{1,3}(?P<v>[A-Za-z0-9+/]{6,1024}={0,2})", re.I), _base64_pair
     ),
-    SecretPattern(
+    Shape(
         "URL_PASSWORD",
         ("://",),
         _p(r"[A-Za-z][A-Za-z0-9+.-]{1,20}://[^\s/:@\"']{0,64}:(?P<v>[^\s@\"'<>]{1,128})@"),
     ),
-    SecretPattern(
+    Shape(
         "PASSWORD",
         ("pass", "pwd"),
         _p(r"(?:password|passwd|passphrase|passcode|pwd)" + _ASSIGN + r"(?P<v>[^\s\"'`,;<>]{4,128})", re.I),
         _password,
     ),
-    SecretPattern(
+    Shape(
         "SECRET",
         ("key", "secret", "token", "credential"),
         _p(_CREDENTIAL_NAME + _ASSIGN + r"(?P<v>[A-Za-z0-9_.~+/=-]{8,512})", re.I),

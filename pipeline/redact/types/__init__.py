@@ -1,0 +1,1 @@
+"""Our own recognizers: secrets and personal values that stock Presidio does not know."""
