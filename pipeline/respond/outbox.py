@@ -164,13 +164,15 @@ class Deliverer:
             pause_ms = self._outbox.health(target.name).next_attempt_at_ms - now_ms
             if pause_ms > 0:
                 return min(pause_ms / 1000, 1.0)
+            # Asked first: what is sealed in between must not make half a storm look whole.
+            is_whole = not self._outbox.awaits_append(target.name, now_ms)
             due = self._outbox.due(target.name, now_ms)
             if not due:
                 return POLL_S
             budget = target.per_minute - self._outbox.sent_in_last_minute(target.name, now_ms)
             planned = plan(due, budget)
-            if planned.bundled and self._more_is_coming(due, now_ms):
-                return SETTLE_S
+            if planned.bundled and not is_whole and self._is_fresh(due, now_ms):
+                return SETTLE_S  # the worst may be in the part that is not sealed yet
             if planned.bundled:
                 self._outbox.bundle(target.name, planned.bundled, now_ms)
             for message in planned.single:
@@ -184,11 +186,9 @@ class Deliverer:
 
         return send_what_is_due
 
-    def _more_is_coming(self, due: Sequence[Message], now_ms: int) -> bool:
-        """Whether a storm is still being sealed: its worst may be in the part that is not."""
-        oldest_ms = min(message.created_at_ms for message in due)
-        is_fresh = now_ms - oldest_ms < self._config.append_wait_s * 1000
-        return is_fresh and self._outbox.awaits_append(due[0].target, now_ms)
+    def _is_fresh(self, due: Sequence[Message], now_ms: int) -> bool:
+        """Whether nothing that is due has waited for longer than a page waits for its finding."""
+        return now_ms - min(message.created_at_ms for message in due) < self._config.append_wait_s * 1000
 
     def _attempt(self, message: Message) -> Attempt:
         page = self._page(message, self._outbox.content(message))
