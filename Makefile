@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --require-hashes
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo test check lint format kafka docs fault-matrix tamper-matrix lock clean
+.PHONY: help setup setup-dev demo test check lint format kafka docs fault-matrix fuzz tamper-matrix train-tagger lock clean
 
 help:  ## List the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -28,6 +28,11 @@ $(VENV)/.setup: $(VENV)/.base requirements.lock pyproject.toml
 $(VENV)/.setup-dev: $(VENV)/.setup requirements-dev.lock
 	@echo "Installing the pinned development tools into $(VENV) ..."
 	@$(PIP) -r requirements-dev.lock
+	@touch $@
+
+$(VENV)/.setup-train: $(VENV)/.setup-dev requirements-train.lock
+	@echo "Installing the pinned training library into $(VENV) (100 MB to download) ..."
+	@$(PIP) -r requirements-train.lock
 	@touch $@
 
 setup: $(VENV)/.setup  ## Create .venv with the pinned dependencies
@@ -61,15 +66,23 @@ docs: setup-dev  ## Write the generated documentation: command line, configurati
 fault-matrix: setup-dev  ## Every fault at every call that writes the store, as a table
 	@PYTHONPATH=tests $(BIN)/python -m support.fault_table
 
+fuzz: setup-dev  ## Redaction against stock Presidio on made-up texts: SECONDS=600, COUNT=100000, NAMES=1
+	@PYTHONPATH=tests $(BIN)/python -m support.stock_fuzz $(if $(SECONDS),--seconds $(SECONDS)) $(if $(COUNT),--count $(COUNT)) $(if $(SEED),--seed $(SEED)) $(if $(NAMES),--names)
+
 tamper-matrix: setup-dev  ## Every known attack on the store and the verdicts that show it, as a table
 	@PYTHONPATH=tests $(BIN)/python -m support.tamper_matrix
+
+train-tagger: $(VENV)/.setup-train  ## The model of names anew: corpus, training, figures (15 minutes on two cores)
+	@$(BIN)/python -m training.corpus --out build/corpus --seed 0
+	@$(BIN)/python -m training.tagger --corpus build/corpus --seed 0
 
 bench-% eval-%: setup-dev
 	@$(BIN)/python -m benchmarks.$(subst -,_,$@)
 
 lock:  ## Make the lock files anew from pyproject.toml (needs uv)
-	uv pip compile --quiet --python-version 3.11 --generate-hashes --no-annotate --no-header --extra build --extra s3 --extra spacy pyproject.toml -o requirements.lock
+	uv pip compile --quiet --python-version 3.11 --generate-hashes --no-annotate --no-header --extra build --extra s3 pyproject.toml -o requirements.lock
 	uv pip compile --quiet --python-version 3.11 --generate-hashes --no-annotate --no-header --extra build --extra dev --extra broker-fallback pyproject.toml -o requirements-dev.lock
+	uv pip compile --quiet --python-version 3.11 --generate-hashes --no-annotate --no-header --extra build --extra train --constraint requirements-dev.lock pyproject.toml -o requirements-train.lock
 
 clean:  ## Remove what the commands made, but not .venv
 	rm -rf build .pytest_cache .ruff_cache .hypothesis auditfuse-demo

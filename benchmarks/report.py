@@ -32,6 +32,8 @@ class Arguments(NamedTuple):
     rounds: int
     out: Path
     """The folder of the JSON file."""
+    names: str = ""
+    """Who finds names, where the measurement asks; empty for the default."""
 
 
 class Cost(NamedTuple):
@@ -80,14 +82,19 @@ class Report:
         path.write_text(json.dumps(about | self.figures, indent=2) + "\n")
 
 
-def parse_arguments(description: str | None, argv: Sequence[str] | None, *, rounds: int = 5) -> Arguments:
-    """The command line; `rounds` is the default of `--rounds`."""
+def parse_arguments(
+    description: str | None, argv: Sequence[str] | None, *, rounds: int = 5, names: Sequence[str] = ()
+) -> Arguments:
+    """The command line; `rounds` is the default of `--rounds`, `names` the choices of `--names`, if any."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--quick", action="store_true", help="tiny sizes: only shows that it works")
     parser.add_argument("--rounds", type=int, default=rounds, help=f"medians of so many (default {rounds})")
     parser.add_argument("--out", type=Path, default=ROOT / "build", help="where the JSON file goes")
+    if names:
+        parser.add_argument("--names", choices=names, default="", help="who finds names (default: as set)")
     parsed = parser.parse_args(argv)
-    return Arguments(parsed.quick, 1 if parsed.quick else max(1, parsed.rounds), parsed.out)
+    rounds = 1 if parsed.quick else max(1, parsed.rounds)
+    return Arguments(parsed.quick, rounds, parsed.out, getattr(parsed, "names", ""))
 
 
 def machine() -> str:
@@ -132,6 +139,14 @@ def median(costs: Sequence[Cost]) -> Cost:
 def ratio(costs: Sequence[Cost], of: Sequence[Cost]) -> float:
     """How many times the CPU of `of` it took: the median over the rounds."""
     return statistics.median(a.cpu_s / b.cpu_s for a, b in zip(costs, of, strict=True))
+
+
+def goal(what: str, figure: float | None, asked: float, *, most: bool = False) -> list[str]:
+    """A row of a table of targets: the figure, at least (or at most) how much is asked, whether it misses."""
+    if figure is None:
+        return [what, "", "", "not measured"]
+    holds = figure <= asked if most else figure >= asked
+    return [what, show(figure), f"{'≤' if most else '≥'} {asked:,}", "" if holds else "missed"]
 
 
 def percentile(values: Sequence[float], share: float) -> float:

@@ -25,6 +25,11 @@ def engine() -> "AnalyzerEngine":
     return analyzer
 
 
+def our_entities() -> tuple[str, ...]:
+    """The types that auditfuse asks its stock recognizers for, by default."""
+    return RedactionConfig().entities
+
+
 def analyze(text: str, entities: Iterable[str] | None = None) -> "list[RecognizerResult]":
     """What stock finds at the threshold; without `entities`, of all its types."""
     asked = None if entities is None else list(entities)

@@ -75,4 +75,4 @@ def strings(event: Event) -> Iterator[str]:
     """The payload's string values that the redactor examines; keys and metadata are left out."""
     payload = Payload(input=event.input, output=event.output, attributes=event.attributes)
     node = parse(msgspec.json.encode(payload).decode(), RedactionConfig().max_nesting)
-    return (leaf.text for leaf in node.leaves() if leaf.field_class == "text" and not leaf.number)
+    return (leaf.text for leaf in node.leaves() if leaf.field_class == "text")

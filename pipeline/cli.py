@@ -24,6 +24,7 @@ VERBS = (
     "compact",
     "erase",
     "redact",
+    "pseudonym",
 )
 GROUPS = (
     "gap",

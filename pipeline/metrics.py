@@ -46,9 +46,8 @@ http_accepted = _counter("http_accepted", "Messages accepted over HTTP, durable 
 
 # Redaction.
 redactions = _counter("redactions", "Values redacted, by entity type.", "entity")
-redaction_failures = _counter(
-    "redaction_failures", "Events with a payload that was replaced because redaction failed."
-)
+redaction_failed = _counter("redaction_failed", "Values replaced because redaction failed.", "reason")
+redaction_cut = _counter("redaction_cut", "Values cut at the budget of a value or an event.", "reason")
 
 # Detection.
 signals_observed = _counter("signals_observed", "Sealed rows that detectors have seen.")

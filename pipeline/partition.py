@@ -19,6 +19,7 @@ from pipeline.audit.writer import PartitionWriter
 from pipeline.clock import NowMs
 from pipeline.errors import Fenced, StoreError
 from pipeline.prepare import Batch
+from pipeline.redact.stand_ins import count_stand_ins
 from pipeline.topics.base import Message
 from pipeline.worker_config import WorkerConfig
 from schemas.log_entry import SegmentRef
@@ -234,11 +235,17 @@ def _count(source: str, rows: Sequence[Row]) -> None:
         if isinstance(row.fields, EventMeta):
             entities.update(row.fields.redactions)
             if "redaction_failed" in row.fields.flags:
-                metrics.redaction_failures.inc()
+                _count_stand_ins(row)
         elif isinstance(row.fields, DeadLetterMeta):
             metrics.dead_letters.labels(row.fields.reason).inc()
     for entity, number in entities.items():
         metrics.redactions.labels(entity).inc(number)
+
+
+def _count_stand_ins(row: Row) -> None:
+    for (kind, reason), number in count_stand_ins((row.meta, row.payload)).items():
+        counter = metrics.redaction_cut if kind == "CUT" else metrics.redaction_failed
+        counter.labels(reason).inc(number)
 
 
 def _size(message: Message) -> int:

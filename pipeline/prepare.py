@@ -61,7 +61,7 @@ class Preparation:
         source = self._sources[batch.source]
         decoded = [self._decode(batch, message, source) for message in batch.messages]
         events = [[item.event for item in items if isinstance(item.event, Event)] for items in decoded]
-        redacted = self._redactor.redact(events)
+        redacted = self._redactor.redact(events, batch.source)
         rows: list[Row] = []
         for message, items, clean in zip(batch.messages, decoded, redacted, strict=True):
             raw_hmac = self._keys.hmac_hex("raw", message.value or b"")
@@ -87,12 +87,10 @@ class Preparation:
 
     def _event_row(self, raw: Event, redacted: RedactedEvent, origin: Origin) -> Row:
         event = redacted.event
-        flags = [*event.flags, "redaction_failed"] if redacted.failed else event.flags
         fields: dict[str, Any] = {name: getattr(event, name) for name in _SHARED_FIELDS}
         fields["environment"] = event.environment or UNKNOWN_ENVIRONMENT
         fields["channel"] = event.channel or DEFAULT_CHANNEL
         fields["action_kind"] = event.action_kind or "unknown"
-        fields["flags"] = flags
         meta = EventMeta(
             **fields,
             # From the raw event: redaction of an error's text must not change how it ended.

@@ -1,6 +1,8 @@
 """What the whole run shares: the Kafka broker, and the lines that say which one it is."""
 
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,6 +25,11 @@ LONGEST = (
 )
 """Files of minutes: run first, so that at the end no worker waits for another."""
 
+COMPILE = """
+from pipeline.redact.config import RedactionConfig
+from pipeline.redact.find.engine import Engine
+Engine(RedactionConfig(names="off"))
+"""
 _left_out: list[str] = []
 _WRITER = pytest.StashKey[TerminalWriter]()
 
@@ -32,6 +39,9 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "kafka_apache: needs what only Apache Kafka has")
     config.stash[_WRITER] = config.get_terminal_writer()
     config.stash[_WRITER].line(f"Kafka broker of the tests: {broker.choose().text}")
+    if config.getoption("numprocesses", None):
+        # Once for all workers and the processes that they start: it is kept.
+        subprocess.run([sys.executable, "-c", COMPILE], cwd=config.rootpath, check=False)
 
 
 @pytest.hookimpl(trylast=True)

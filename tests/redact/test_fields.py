@@ -7,7 +7,8 @@ import msgspec
 import pytest
 from support.redact import event, one, redactor
 
-from pipeline.redact.fields import EVENT_FIELDS
+from pipeline.redact.fields import EVENT_FIELDS, key_rule
+from pipeline.redact.types.keys import KEY_RULES
 from schemas.event import Event
 
 MAIL = "marta.lindqvist" + "@example.org"
@@ -139,3 +140,197 @@ def test_a_key_that_names_a_role_helps_where_the_value_is_written_like_a_name(
     clean = one(redactor(names=False), output={key: value})
     stored = json.loads(clean.payload)["output"][key]
     assert bool(TOKEN.fullmatch(stored)) is redacted, stored
+
+
+KEYS = {
+    "PASSWORD": [
+        "password",
+        "dbPassword",
+        "PIN",
+        "cvv",
+        "otp",
+        "Passwort",
+        "contraseña",
+        "verification_code",
+    ],
+    "SECRET": [
+        "token",
+        "access_token",
+        "x-api-key",
+        "apiKey",
+        "Authorization",
+        "clientSecret",
+        "connection_string",
+    ],
+    "COOKIE": ["cookie", "Set-Cookie", "cookies"],
+    "PERSON": [
+        "first_name",
+        "lastName",
+        "Full Name",
+        "surname",
+        "passenger_name",
+        "Vorname",
+        "nachname",
+        "prénom",
+        "apellidos",
+        "sobrenome",
+        "cognome",
+        "customer",
+        "guests",
+        "assignee",
+        "created_by",
+        "signatory",
+        "Ansprechpartner",
+        "pasajeros",
+    ],
+    "USER_ID": ["username", "user_name", "login", "user_id"],
+    "PERSON_ID": ["employee_id", "patientId", "mrn", "badge_number"],
+    "DATE_OF_BIRTH": [
+        "dob",
+        "dateOfBirth",
+        "birthdate",
+        "Geburtsdatum",
+        "fecha_nacimiento",
+        "date_de_naissance",
+    ],
+    "STREET_ADDRESS": [
+        "address",
+        "address1",
+        "shippingAddress",
+        "street",
+        "Straße",
+        "adresse",
+        "dirección",
+        "endereço",
+    ],
+    "LOCATION": ["zip", "postalCode", "PLZ", "code_postal", "cep"],
+    "COORDINATES": ["lat", "longitude", "coordinates", "lng"],
+    "US_SSN": ["ssn", "socialSecurityNumber"],
+    "PASSPORT": ["passport", "passport_number", "passportNo"],
+    "US_DRIVER_LICENSE": ["drivers_license", "driver_license_number"],
+    "NATIONAL_ID": [
+        "national_id",
+        "tax_id",
+        "nino",
+        "aadhaar",
+        "cpf",
+        "dni",
+        "personnummer",
+        "steuer_id",
+        "personalIdNumber",
+    ],
+    "PHONE_NUMBER": [
+        "phone",
+        "phoneNumber",
+        "mobile",
+        "home_phone",
+        "Téléphone",
+        "telefono",
+        "celular",
+        "whatsapp",
+        "tel",
+    ],
+    "EMAIL_ADDRESS": ["email", "e-mail", "emailAddress", "mail", "correo"],
+    "IBAN_CODE": ["iban", "IBAN_number"],
+    "CREDIT_CARD": ["card_number", "cc", "cardNo", "pan", "credit_card"],
+    "US_BANK_NUMBER": ["account_number", "routingNumber", "account", "clabe"],
+    "IP_ADDRESS": ["ip", "IPAddress", "client_ip", "X-Forwarded-For", "remoteAddr"],
+    "MAC_ADDRESS": ["mac", "macAddress"],
+    "DEVICE_ID": ["imei", "idfa", "advertising_id", "android_id"],
+    "LICENSE_PLATE": ["license_plate", "plate_number", "Kennzeichen"],
+    "VEHICLE_ID": ["vin"],
+}
+
+
+@pytest.mark.parametrize(("entity", "key"), [(e, k) for e, keys in KEYS.items() for k in keys])
+def test_a_key_says_what_its_value_is_in_any_case_style(entity: str, key: str) -> None:
+    rule = key_rule(key)
+    assert rule is not None
+    assert rule.entity == entity
+
+
+def test_every_type_of_the_key_rules_has_a_key() -> None:
+    assert {rule.entity for rule in KEY_RULES} == set(KEYS)
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "name",
+        "tool_name",
+        "last_login",
+        "file_name",
+        "hostname",
+        "max_tokens",
+        "token_count",
+        "next_page_token",
+        "status",
+        "amount",
+        "order_id",
+        "flight_number",
+        "description",
+        "span",
+        "capacity",
+        "pinned",
+        "company",
+        "via_api",
+        "origin",
+        "carbon",
+        "platform",
+        "latency",
+        "iphone_model",
+        "emailed",
+        "addressed",
+        "cardinality",
+        "version",
+        "model",
+        "title",
+        "notes",
+    ],
+)
+def test_other_keys_say_nothing(key: str) -> None:
+    assert key_rule(key) is None
+
+
+@pytest.mark.parametrize(
+    ("parent", "value", "is_person"),
+    [
+        ("customer", "mia li", True),
+        ("passengers", "Mia", True),
+        ("patient", "O'Connor", True),
+        ("owner", "Mia Li", True),
+        ("owner", "platform-team", False),
+        ("client", "mobile", False),
+        ("product", "Mia Li", False),
+        ("tool", "search", False),
+        ("file", "report", False),
+        ("", "Mia Li", False),
+    ],
+)
+def test_a_name_is_a_persons_below_a_person(parent: str, value: str, is_person: bool) -> None:
+    rule = key_rule("name", parent)
+    assert bool(rule and rule.entity == "PERSON" and rule.value.fullmatch(value)) is is_person
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("ip", "12"),
+        ("card", "visa ending 4242"),
+        ("account", "premium"),
+        ("address", "0x12ab"),
+        ("email", "weekly"),
+        ("phone", "n/a"),
+        ("lat", "45"),
+        ("login", "2024-05-15 06:00"),
+        ("user_id", "12345"),
+        ("user_id", "8c7f1d52-7c1a-4a54-9d8d-1f0f6a3f9f10"),
+        ("customer", "cus_12345"),
+        ("author", "bot"),
+        ("vin", "none"),
+        ("sin", "0.5"),
+    ],
+)
+def test_a_value_that_does_not_look_like_it_is_left_alone(key: str, value: str) -> None:
+    rule = key_rule(key)
+    assert rule is None or not rule.value.fullmatch(value)

@@ -80,10 +80,11 @@ def test_tokens_pass_unchanged_whatever_is_around_them(text: str) -> None:
 
 def test_a_name_found_in_one_leaf_is_found_in_the_others_of_its_message() -> None:
     story = "My name is Margaret Thompson and I want to change my flight."
-    together = one(redactor(), input=story, output={"account": "margaret_thompson_4711", "by": "Thompson/7"})
-    alone = one(redactor(), output={"account": "margaret_thompson_4711", "by": "Thompson/7"})
-    assert b"hompson" not in together.payload
-    assert b"margaret_thompson_4711" in alone.payload
+    elsewhere = {"account": "x4711-MARGARET.THOMPSON", "by": "7/Thompson/7"}
+    together = one(redactor(names="spacy"), input=story, output=elsewhere)
+    alone = one(redactor(names="spacy"), output=elsewhere)
+    assert b"hompson" not in together.payload.lower()
+    assert b"THOMPSON" in alone.payload
 
 
 def test_ordinary_words_are_not_taken_for_names() -> None:
@@ -110,10 +111,3 @@ def test_normal_forms() -> None:
     assert normal_form("IBAN_CODE", "de89 3704 0044", "US") == "DE8937040044"
     assert normal_form("PERSON", "Ｍargaret\n THOMPSON", "US") == "margaret thompson"
     assert normal_form("GITHUB_TOKEN", "gh Ab", "US") == "gh Ab"
-
-
-def test_the_memo_stays_within_its_bytes() -> None:
-    small = fresh(names=False, memo_bytes=60_000)
-    for i in range(12):
-        small.redact([[event(input=f"line {i} {j} of many, mail m{j}@example.org")] for j in range(40)])
-    assert 0 < small._memo.bytes <= 60_000

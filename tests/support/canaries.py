@@ -66,7 +66,7 @@ CANARIES: tuple[Canary, ...] = (
     Canary("name", "Margaret " + "Thompson", "PERSON"),
     Canary("name_2", "Robert " + "Anderson", "PERSON"),
     Canary("street_address", "2847 Maplewood " + "Avenue", "STREET_ADDRESS"),
-    Canary("passport", "passport number " + "C41927365", "US_PASSPORT"),
+    Canary("passport", "passport number " + "C41927365", "PASSPORT"),
     Canary("driver_license", "driver license " + "D4819273", "US_DRIVER_LICENSE"),
     Canary("date_of_birth", "born on 1987-" + "03-14", "DATE_OF_BIRTH"),
     Canary("bank_account", "bank account " + "84920175523", "US_BANK_NUMBER"),

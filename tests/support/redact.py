@@ -16,14 +16,15 @@ def test_keys() -> Keys:
 
 
 @functools.cache
-def redactor(names: bool = True) -> Redactor:
+def redactor(names: bool | str = True) -> Redactor:
     """A shared redactor with the default configuration, with or without the name finder."""
     return fresh(names=names)
 
 
-def fresh(names: bool = True, **options: object) -> Redactor:
-    """A redactor of its own, with an empty memo."""
-    config = RedactionConfig.model_validate({"names": "spacy" if names else "off", **options})
+def fresh(names: bool | str = True, **options: object) -> Redactor:
+    """A redactor of its own, with an empty memo. `names`: by whom; True: as by default."""
+    chosen = names if isinstance(names, str) else "tagger" if names else "off"
+    config = RedactionConfig.model_validate({"names": chosen, **options})
     return Redactor(config, test_keys())
 
 

@@ -5,11 +5,9 @@ Never complete for names: people write them in more ways than any list has. So t
 """
 
 import json
-import os
-import re
 import sys
 import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import quote, quote_plus
@@ -17,16 +15,11 @@ from urllib.parse import quote, quote_plus
 from pipeline.errors import ConfigError
 from pipeline.keys import Keys
 from pipeline.redact.config import RedactionConfig
-from pipeline.redact.fields import KEY_RULES
-from pipeline.redact.pseudonym import TOKEN, Pseudonyms, normal_form
-from pipeline.redact.types import personal, secrets
+from pipeline.redact.lookup import every_type, is_name, key_ids, lookups, region_of, written
+from pipeline.redact.pseudonym import TOKEN
 
 MIN_VALUE_CHARS = 4
 MAX_VALUES = 100
-_KEY_PREFIX = "pseudonym-"
-_ENVIRONMENT_KEY = re.compile(r"AUDITFUSE_KEY_PSEUDONYM_([A-Z0-9]{1,8})")
-_NAME = re.compile(r"[^\W\d_][^\W\d_'’.-]*(?:[ '’._-]{1,2}[^\W\d_]+)+")
-_SEPARATORS = (" ", "_", ".", "-")
 
 
 class Needles(NamedTuple):
@@ -79,8 +72,7 @@ def read_values(file: Path) -> tuple[list[str], str | None]:
 
 def needles(values: Sequence[str], config: RedactionConfig, keys: Keys) -> Needles:
     """Everything to look for in place of `values`."""
-    region = (*config.phone_regions, "US")[0]
-    makers = [Pseudonyms(key_id, keys.get(_KEY_PREFIX + key_id), region) for key_id in key_ids(config, keys)]
+    region, types, known_keys = region_of(config), every_type(config), key_ids(config, keys)
     tokens: dict[str, None] = {}
     raw: dict[str, None] = {}
     variants: dict[str, None] = {}
@@ -88,13 +80,11 @@ def needles(values: Sequence[str], config: RedactionConfig, keys: Keys) -> Needl
         if TOKEN.fullmatch(value):
             tokens[value] = None
             continue
-        written = list(_written(value, region))
-        variants.update(dict.fromkeys(written if _NAME.fullmatch(value) else ()))
-        forms = dict.fromkeys(
-            (entity, normal_form(entity, w, region)) for w in written for entity in entities(config)
-        )
-        tokens.update(dict.fromkeys(maker.token(*form) for maker in makers for form in forms))
-        raw.update(dict.fromkeys(form for w in written for form in _escaped(w)))
+        ways = list(written(value, region))
+        variants.update(dict.fromkeys(ways if is_name(value) else ()))
+        for found in lookups(ways, types, known_keys, keys, config):
+            tokens |= {found.token: None, found.hash: None}
+        raw.update(dict.fromkeys(form for w in ways for form in _escaped(w)))
     numbers = tuple(text for text in raw if text.isdecimal())
     return Needles(
         tuple(tokens),
@@ -102,44 +92,6 @@ def needles(values: Sequence[str], config: RedactionConfig, keys: Keys) -> Needl
         numbers,
         tuple(variants),
     )
-
-
-def key_ids(config: RedactionConfig, keys: Keys) -> list[str]:
-    """Every key that pseudonyms may have been made with: the files, the environment, the configured one."""
-    kept = [name.removeprefix(_KEY_PREFIX) for name in keys.names(_KEY_PREFIX)]
-    given = [match[1].lower() for name in os.environ if (match := _ENVIRONMENT_KEY.fullmatch(name))]
-    return sorted({*kept, *given, config.pseudonym_key_id})
-
-
-def entities(config: RedactionConfig) -> list[str]:
-    """Every type that redaction could have seen in a value."""
-    ours = {shape.entity for shape in (*secrets.PATTERNS, *personal.PATTERNS)}
-    return sorted({*config.entities, *ours, *(rule.entity for rule in KEY_RULES), "ID", "USER_ID", "PERSON"})
-
-
-def _written(value: str, region: str) -> Iterator[str]:
-    """The ways of writing one value: as it is, names with other separators, numbers as phones are written."""
-    yield value
-    if _NAME.fullmatch(value):
-        parts = re.split(r"[ ._-]+", value)
-        yield from (separator.join(parts) for separator in _SEPARATORS)
-        if len(parts) > 1:
-            yield f"{parts[-1]}, {' '.join(parts[:-1])}"
-    elif re.fullmatch(r"[\d\s()+./-]{6,30}", value):
-        yield re.sub(r"\D", "", value)
-        yield from _phones(value, region)
-
-
-def _phones(value: str, region: str) -> Iterator[str]:
-    import phonenumbers
-
-    try:
-        number = phonenumbers.parse(value, region)
-    except phonenumbers.NumberParseException:
-        return
-    formats = phonenumbers.PhoneNumberFormat
-    for style in (formats.E164, formats.INTERNATIONAL, formats.NATIONAL):
-        yield phonenumbers.format_number(number, style)
 
 
 def _escaped(value: str) -> Iterable[str]:

@@ -1,61 +1,51 @@
 """The context boost: Presidio's rule, looked up in a small window around a finding.
 
-Stock takes the finding's own token and the five words before it that are no stop words, by spaCy
-lemma, and looks for context words as substrings. Here words come from the text (a final `e` of the
-context word is dropped, so that "saving" supports "save" without lemmas). Context words of up to three
-letters must be whole words: as substrings they made every "policy" a driver's "lic"ence.
+Stock takes the finding's own token and the five before it that are no stop words and no signs, by spaCy
+lemma, and looks for context words as substrings. Here tokens are spaCy's too, but no lemmas are made: a
+context word that ends in `e` is also found by its -ing form, so that "saving" supports "save". Context words
+of up to three letters must be whole words, plural and verb endings aside: as substrings they made every
+"policy" a driver's "lic"ence.
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
+from itertools import chain, islice
+from typing import cast
+
+from pipeline.redact.find.syntax import scan_form
+from pipeline.redact.find.tokens import Token, tokens_of
 
 BOOST = 0.35
 LEAST_BOOSTED = 0.4
 WORDS_BEFORE = 5
-WINDOW_CHARS = 400
-_WORD = re.compile(r"\w+(?:['’]\w+)?#?")
-# fmt: off
-_STOP = frozenset((
-    "a", "about", "after", "again", "all", "also", "am", "an", "and", "any", "are", "as", "at", "be",
-    "because", "been", "before", "but", "by", "can", "could", "did", "do", "does", "for", "from", "had",
-    "has", "have", "he", "her", "here", "hers", "him", "his", "how", "i", "if", "in", "into", "is",
-    "it", "its", "just", "me", "more", "most", "my", "no", "not", "now", "of", "on", "one", "only",
-    "or", "other", "our", "out", "over", "own", "please", "same", "she", "should", "so", "some", "such",
-    "than", "that", "the", "their", "them", "then", "there", "these", "they", "this", "those",
-    "through", "to", "too", "under", "up", "used", "using", "very", "via", "was", "we", "were", "what",
-    "when", "where", "which", "who", "whom", "whose", "why", "will", "with", "would", "you", "your",
-    "yours",
-))
-# fmt: on
-"""Words that stock skips too (a subset of spaCy's stop words): they do not use up the five."""
+WINDOW_CHARS = 1000
+WHOLE_WORD_CHARS = 3
+_CHUNK = re.compile(r"\S+")
+_NON_SPACE = re.compile(r"\S*")
 
 
-def stem(context_word: str) -> str:
-    """The form that is looked for."""
-    lowered = context_word.lower().strip()
-    return lowered[:-1] if len(lowered) > 4 and lowered.endswith("e") else lowered
+class ContextWords:
+    """The context words of one recognizer."""
 
+    def __init__(self, words: Iterable[str]) -> None:
+        wanted = dict.fromkeys(sorted(word.lower().strip() for word in words))
+        self._short = frozenset(f for w in wanted if len(w) <= WHOLE_WORD_CHARS for f in _endings(w))
+        self._long = tuple(f for w in wanted if len(w) > WHOLE_WORD_CHARS for f in (w, *_ing(w)))
+        self.triggers = _triggers(wanted)
+        """Scan forms of which at least one matches wherever a text may support a finding; None: unknown."""
+        every = dict.fromkeys(_first_word(form) for form in (*sorted(self._short), *self._long))
+        self._any = re.compile("|".join(map(re.escape, every)))
 
-def mentions(lowered: str, context_words: Iterable[str]) -> bool:
-    """Whether a text could support any finding: true wherever `supports` could be."""
-    return any(stem(word) in lowered for word in context_words)
-
-
-def supports(text: str, start: int, end: int, context_words: Sequence[str]) -> bool:
-    """Whether the words before (and in) the finding hold one of the context words."""
-    window_start = max(0, start - WINDOW_CHARS)
-    window = text[window_start : min(end, start + WINDOW_CHARS)].lower()
-    inside = _around(text, start)
-    near: list[str] = [inside] if inside else []
-    remaining = WORDS_BEFORE + 1
-    for match in reversed(list(_WORD.finditer(window, 0, start - window_start))):
-        near.append(match[0])
-        remaining -= match[0] not in _STOP
-        if remaining <= 0:
-            break
-    phrase = " ".join(reversed(near))
-    words = set(near)
-    return any(_found(word, phrase, words) for word in context_words)
+    def supports(self, text: str, start: int) -> bool:
+        """Whether the finding that begins at `start` has one of the words near it."""
+        before = text[max(0, start - WINDOW_CHARS) : start]
+        after = text[start : start + WINDOW_CHARS]
+        if not self._any.search((before + after).lower()):
+            return False
+        phrase = " ".join(_near(before, after))
+        if any(form in phrase for form in self._long):
+            return True
+        return bool(self._short) and not self._short.isdisjoint(re.findall(r"\w+", phrase))
 
 
 def boosted(score: float) -> float:
@@ -63,14 +53,57 @@ def boosted(score: float) -> float:
     return min(1.0, max(score + BOOST, LEAST_BOOSTED))
 
 
-def _around(text: str, start: int) -> str:
-    """The part of the finding's own token that stands before the finding ("ssn123-…")."""
-    match = re.search(r"\w{1,40}$", text[max(0, start - 40) : start])
-    return match[0].lower() if match else ""
+def _near(before: str, after: str) -> list[str]:
+    """The words that stock looks at, in the order of the text: the finding's own token and those before it.
+
+    Where stock does not count the own token (it has a colon in it), it takes the next word after it instead.
+    """
+    chunks = [match.span() for match in _CHUNK.finditer(before)]
+    edge = chunks.pop()[0] if chunks and chunks[-1][1] == len(before) else len(before)
+    own_end = cast("re.Match[str]", _NON_SPACE.match(after)).end()
+    tokens = tokens_of(before[edge:] + after[:own_end])
+    own = next((i for i, t in enumerate(tokens) if t.end > len(before) - edge), len(tokens) - 1)
+    earlier = chain(
+        reversed(tokens[: own + 1]),
+        (token for low, high in reversed(chunks) for token in reversed(tokens_of(before[low:high]))),
+    )
+    near: list[str] = []
+    if not tokens[own].is_counted:
+        rest = (tokens_of(chunk[0]) for chunk in _CHUNK.finditer(after, own_end))
+        later = chain(tokens[own + 1 :], chain.from_iterable(rest))
+        near += [token.lowered for token in islice(filter(_is_counted, later), 1)]
+    remaining = WORDS_BEFORE + 1
+    for token in earlier:
+        if token is tokens[own] or token.is_word:
+            near.append(token.lowered)
+        remaining -= token.is_counted
+        if remaining <= 0:
+            break
+    return near[::-1]
 
 
-def _found(context_word: str, phrase: str, words: set[str]) -> bool:
-    wanted = stem(context_word)
-    if len(wanted) <= 3:
-        return wanted in words or f"{wanted}s" in words
-    return wanted in phrase
+def _is_counted(token: Token) -> bool:
+    return token.is_counted
+
+
+def _endings(word: str) -> tuple[str, ...]:
+    return (word, *(word + ending for ending in ("s", "es", "ed", "ing")))
+
+
+def _ing(word: str) -> tuple[str, ...]:
+    return (word[:-1] + "ing",) if word.endswith("e") else ()
+
+
+def _first_word(phrase: str) -> str:
+    """What of a context word a text holds unchanged: between its words may be any signs."""
+    match = re.search(r"\w+", phrase)
+    return match[0] if match else phrase
+
+
+def _triggers(words: Iterable[str]) -> frozenset[str] | None:
+    forms = {
+        scan_form(re.escape(_first_word(form)), int(re.I), "re")
+        for word in words
+        for form in (word, *_ing(word))
+    }
+    return None if None in forms else frozenset(filter(None, forms))

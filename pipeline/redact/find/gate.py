@@ -1,123 +1,72 @@
-"""Cheap tests that say when a recognizer cannot find anything. They never say so wrongly.
+"""Who looks at a text: one Hyperscan scan of every pattern and context word decides, on the safe side.
 
-A gate for a stock recognizer rests on its stock patterns: one whose patterns were changed is always run.
+Each pattern is scanned in its loose form (`syntax.py`) over the text's shadow (`shadow.py`): both only ever
+add matches. A pattern that has no loose form, or that Hyperscan refuses, is always open.
 """
 
-import re
-from collections.abc import Callable, Iterable
-from typing import NamedTuple, cast
+import functools
+import threading
+from collections.abc import Mapping
 
-from presidio_analyzer import EntityRecognizer, PatternRecognizer
-from presidio_analyzer import predefined_recognizers as stock
+import hyperscan
 
-from pipeline.redact.find import context
-from pipeline.redact.find.registry import OfflineEmailRecognizer
-from pipeline.redact.find.shapes import ShapeRecognizer
-from pipeline.redact.ids import ISO_TIME
+from pipeline.redact.find.compiled import Forms, database
+from pipeline.redact.find.shadow import shadows
 
-_DIGIT = re.compile(r"\d")
-_ISO = re.compile(rf"(?<![\w-]){ISO_TIME}(?![\w-])")
+PATTERNS_AT_ONCE = 150
+"""More than these are scanned in two goes: the time to compile grows faster than the number of patterns."""
 
 
-class Features(NamedTuple):
-    """What the gates look at."""
+class Gate:
+    """Says by id which patterns may match. Thread-safe: each thread scans with a scratch of its own."""
 
-    text: str
-    lowered: str
-    digits: int
+    def __init__(self, patterns: Mapping[int, str]) -> None:
+        """`patterns`: scan forms by id."""
+        forms = tuple((identifier, form.encode()) for identifier, form in patterns.items())
+        self._databases: list[hyperscan.Database] = []
+        refused = set(patterns)
+        for start in range(0, len(forms), PATTERNS_AT_ONCE):
+            database, kept = _compiled(forms[start : start + PATTERNS_AT_ONCE])
+            self._databases.append(database)
+            refused -= kept
+        self.always = frozenset(refused)
+        """The ids that Hyperscan refused: always open."""
+        self._own = threading.local()
 
-    @classmethod
-    def of(cls, text: str) -> "Features":
-        return cls(text, text.lower(), len(_DIGIT.findall(text)))
+    def open(self, text: str) -> set[int]:
+        """The ids of the patterns that may match, `always` not counted."""
+        found: set[int] = set()
 
+        def seen(identifier: int, *_: object) -> None:
+            found.add(identifier)
 
-Gate = Callable[[Features], bool]
+        for shadow in shadows(text):
+            for kept, scratch in self._with_scratch():
+                kept.scan(shadow, match_event_handler=seen, scratch=scratch)
+        return found
 
-_STOCK_GATES: dict[str, Gate] = {
-    "CreditCardRecognizer": lambda f: f.digits >= 13,
-    "UsBankRecognizer": lambda f: f.digits >= 8,
-    "UsLicenseRecognizer": lambda f: f.digits >= 1,
-    "UsItinRecognizer": lambda f: f.digits >= 9,
-    "UsPassportRecognizer": lambda f: f.digits >= 8,
-    "UsSsnRecognizer": lambda f: f.digits >= 9,
-    "NhsRecognizer": lambda f: f.digits >= 10,
-    "MedicalLicenseRecognizer": lambda f: f.digits >= 7,
-    "CryptoRecognizer": lambda f: len(f.text) >= 26,
-    "IbanRecognizer": lambda f: f.digits >= 2 and len(f.text) >= 12,
-    "IpRecognizer": lambda f: f.text.count(".") >= 3 or "::" in f.text or f.text.count(":") >= 7,
-    "MacAddressRecognizer": lambda f: _count_any(f.text, ":-", 5) or f.text.count(".") >= 2,
-}
-
-
-def gate_of(recognizer: EntityRecognizer, threshold: float) -> Gate:
-    """The gate of one recognizer at one threshold."""
-    if isinstance(recognizer, ShapeRecognizer):
-        return _shape_gate(recognizer)
-    if type(recognizer) is OfflineEmailRecognizer:
-        return lambda f: "@" in f.text
-    if type(recognizer) is stock.PhoneRecognizer:
-        return _phone_gate(tuple(cast("Iterable[str]", recognizer.supported_regions)))
-    name = type(recognizer).__name__
-    gate = _STOCK_GATES.get(name)
-    if gate is None or not _is_stock(recognizer):
-        return _always
-    if _needs_context(recognizer, threshold):
-        return lambda f: gate(f) and context.mentions(f.lowered, recognizer.context or ())
-    return gate
+    def _with_scratch(self) -> list[tuple[hyperscan.Database, hyperscan.Scratch]]:
+        """The databases, each with this thread's scratch."""
+        try:
+            return self._own.pairs
+        except AttributeError:
+            self._own.pairs = [(database, hyperscan.Scratch(database)) for database in self._databases]
+            return self._own.pairs
 
 
-def _always(_: Features) -> bool:
-    return True
+@functools.lru_cache(maxsize=8)
+def _compiled(forms: Forms) -> tuple[hyperscan.Database, frozenset[int]]:
+    """A database, and the ids in it; a form that alone makes it fail is left out."""
+    try:
+        return database(forms), frozenset(identifier for identifier, _ in forms)
+    except hyperscan.error:
+        kept = tuple(form for form in forms if _compiles(form))
+        return database(kept), frozenset(identifier for identifier, _ in kept)
 
 
-def _shape_gate(recognizer: ShapeRecognizer) -> Gate:
-    literals = recognizer.shape.literals
-    if literals:
-        return lambda f: any(literal in f.lowered for literal in literals)
-    if recognizer.shape.entity == "STREET_ADDRESS":
-        return lambda f: f.digits >= 1
-    return lambda f: len(f.text) >= 40
-
-
-def _phone_gate(regions: tuple[str, ...]) -> Gate:
-    """A phone number has at least the digits of the shortest of any region, with few signs between them.
-
-    phonenumbers itself allows four signs between groups of digits, and `x`.
-    """
-    from phonenumbers import PhoneMetadata
-
-    known = (PhoneMetadata.metadata_for_region(region, None) for region in regions)
-    described = (m.general_desc for m in known if m and m.general_desc)
-    shortest = min((min(d.possible_length) for d in described), default=1)
-    candidate = re.compile(rf"\d(?:[\WxX]{{0,8}}\d){{{shortest - 1},}}")
-
-    def gate(features: Features) -> bool:
-        if features.digits < shortest or not candidate.search(features.text):
-            return False
-        # Times survive whatever phone they look like: where nothing else is left, nothing is to be found.
-        return bool(candidate.search(_ISO.sub("|", features.text)))
-
-    return gate
-
-
-def _is_stock(recognizer: EntityRecognizer) -> bool:
-    if not isinstance(recognizer, PatternRecognizer) or recognizer.deny_list:
+def _compiles(form: tuple[int, bytes]) -> bool:
+    try:
+        database((form,))
+    except hyperscan.error:
         return False
-    ours = [p.regex for p in recognizer.patterns]
-    return type(recognizer).__module__.startswith(stock.__name__) and ours == [
-        p.regex for p in getattr(type(recognizer), "PATTERNS", ())
-    ]
-
-
-def _needs_context(recognizer: EntityRecognizer, threshold: float) -> bool:
-    """Whether no pattern reaches the threshold by itself, and no validator can raise it."""
-    return (
-        isinstance(recognizer, PatternRecognizer)
-        and type(recognizer).validate_result is PatternRecognizer.validate_result
-        and bool(recognizer.context)
-        and max(p.score for p in recognizer.patterns) < threshold
-    )
-
-
-def _count_any(text: str, characters: str, least: int) -> bool:
-    return any(text.count(c) >= least for c in characters)
+    return True

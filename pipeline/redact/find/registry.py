@@ -1,18 +1,26 @@
-"""Our recognizers, as Presidio recognizers: registered like anyone's, gated and run like stock ones."""
+"""Presidio's registry as it is here: stock recognizers, the user's and ours."""
 
 import copy
-import logging
+import importlib
 import re
+from collections.abc import Iterable
 from typing import Any, cast
 
 import tldextract
+import yaml
 from presidio_analyzer import EntityRecognizer, RecognizerRegistry, RecognizerResult
-from presidio_analyzer.predefined_recognizers import EmailRecognizer, PhoneRecognizer
+from presidio_analyzer.predefined_recognizers import EmailRecognizer, PhoneRecognizer, SpacyRecognizer
+from presidio_analyzer.recognizer_registry.recognizers_loader_utils import RecognizerListLoader
 
+from pipeline.errors import ConfigError
 from pipeline.redact.config import RedactionConfig
 from pipeline.redact.find.shapes import ShapeRecognizer
 from pipeline.redact.types import personal, secrets
 
+SHAPES = (*secrets.PATTERNS, *personal.PATTERNS)
+LANGUAGE = "en"
+_FLAGS = int(re.DOTALL | re.MULTILINE | re.IGNORECASE)
+"""Presidio's default; `re` and `regex` number these alike."""
 _PRIVATE_SUFFIX = re.compile(
     r"\.(?:internal|local|lan|corp|home|intranet|test|example|invalid|localhost)$", re.I
 )
@@ -26,17 +34,20 @@ class OfflineEmailRecognizer(EmailRecognizer):
     def analyze(
         self, text: str, entities: list[str], nlp_artifacts: Any = None, regex_flags: int | None = None
     ) -> list[RecognizerResult]:
-        """Stock findings; of one that begins within a URL (addresses may hold `/?=&`) its tail as well."""
+        """Stock findings, and their tails."""
         results = super().analyze(text, entities, nlp_artifacts, regex_flags or 0)
         tails: list[RecognizerResult] = []
         for result in results:
-            local = text[result.start : text.rindex("@", result.start, result.end)]
-            cut = max(map(local.rfind, "/?=&")) + 1
-            if 0 < cut < len(local):
-                tail = copy.copy(result)
-                tail.start = result.start + cut
-                tails.append(tail)
+            for start, end in self.tails(text, result.start, result.end):
+                tails.append(copy.copy(result))
+                tails[-1].start, tails[-1].end = start, end
         return results + tails
+
+    def tails(self, text: str, start: int, end: int) -> list[tuple[int, int]]:
+        """Of an address that begins within a URL (addresses may hold `/?=&`) the address proper."""
+        local = text[start : text.rindex("@", start, end)]
+        cut = max(map(local.rfind, "/?=&")) + 1
+        return [(start + cut, end)] if 0 < cut < len(local) else []
 
     def validate_result(self, pattern_text: str) -> bool:
         """Whether the domain ends in a public suffix or one that only private networks use."""
@@ -46,26 +57,71 @@ class OfflineEmailRecognizer(EmailRecognizer):
 
 
 def build_registry(config: RedactionConfig) -> RecognizerRegistry:
-    """Presidio's registry: stock recognizers for English and ours."""
-    # Presidio logs the text that it fails on ("Failed to validate text …"): no log of ours may hold any.
-    logging.getLogger("presidio-analyzer").setLevel(logging.CRITICAL)
+    """The registry of one configuration. Raises ConfigError for what of the user's cannot be loaded."""
     registry = RecognizerRegistry()
-    registry.load_predefined_recognizers(languages=["en"])
+    registry.load_predefined_recognizers(languages=[LANGUAGE])
     registry.remove_recognizer("EmailRecognizer")
     registry.remove_recognizer("PhoneRecognizer")
     registry.add_recognizer(OfflineEmailRecognizer())
     registry.add_recognizer(PhoneRecognizer(supported_regions=config.phone_regions))
-    for shape in (*secrets.PATTERNS, *personal.PATTERNS):
-        registry.add_recognizer(ShapeRecognizer(shape))
+    for recognizer in (*map(ShapeRecognizer, SHAPES), *_from_file(config), *_by_class(config)):
+        registry.add_recognizer(recognizer)
     return registry
 
 
-def active(registry: RecognizerRegistry, config: RedactionConfig) -> list[EntityRecognizer]:
-    """The recognizers that can find something asked for; NER has its own way (`names.py`)."""
-    wanted = set(config.entities) | {s.entity for s in (*secrets.PATTERNS, *personal.PATTERNS)}
-    known = cast("list[EntityRecognizer]", registry.recognizers)
-    return [
-        recognizer
-        for recognizer in known
-        if wanted & set(recognizer.supported_entities) and recognizer.name != "SpacyRecognizer"
-    ]
+def recognizers(config: RedactionConfig) -> list[tuple[EntityRecognizer, list[str]]]:
+    """The recognizers that can find something asked for, each with the entities that it is asked for.
+
+    Stock ones are asked for the configured entities, ours and the user's for all that they support.
+    Names have their own way (`names.py`).
+    """
+    wanted = set(config.entities)
+    found: list[tuple[EntityRecognizer, list[str]]] = []
+    added = False
+    for recognizer in cast("list[EntityRecognizer]", build_registry(config).recognizers):
+        added = added or isinstance(recognizer, ShapeRecognizer)  # the first of those added to the stock ones
+        asked = [e for e in recognizer.supported_entities if added or e in wanted]
+        if asked and type(recognizer) is not SpacyRecognizer:
+            found.append((recognizer, asked))
+    return found
+
+
+def _from_file(config: RedactionConfig) -> Iterable[EntityRecognizer]:
+    """The recognizers of the user's file, in either of Presidio's two formats."""
+    path = config.recognizers_file
+    if path is None:
+        return []
+    try:
+        content = yaml.safe_load(path.read_text())
+        return RecognizerListLoader.get(
+            recognizers=content["recognizers"],
+            supported_languages=content.get("supported_languages") or [LANGUAGE],
+            global_regex_flags=content.get("global_regex_flags", _FLAGS),
+        )
+    except OSError as error:
+        raise ConfigError(f"redaction.recognizers_file {path}: {error.strerror}; correct the path") from None
+    except Exception as error:  # whatever Presidio or a recognizer's constructor raises
+        raise ConfigError(
+            f"redaction.recognizers_file {path} is no file of Presidio recognizers: "
+            f"{type(error).__name__}: {error}; it needs a list `recognizers`, each with a name, "
+            "supported_entity and patterns or deny_list"
+        ) from error
+
+
+def _by_class(config: RedactionConfig) -> Iterable[EntityRecognizer]:
+    """The user's Python recognizers, `package.module:ClassName` each."""
+    for name in config.recognizers:
+        module, _, attribute = name.partition(":")
+        try:
+            made: object = getattr(importlib.import_module(module), attribute)()
+        except Exception as error:
+            raise ConfigError(
+                f"redaction.recognizers: {name} cannot be made: {type(error).__name__}: {error}; "
+                "name an importable class as package.module:ClassName that needs no arguments"
+            ) from error
+        if not isinstance(made, EntityRecognizer):
+            raise ConfigError(
+                f"redaction.recognizers: {name} is no recognizer; "
+                "derive it from presidio_analyzer.EntityRecognizer"
+            )
+        yield made

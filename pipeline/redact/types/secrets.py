@@ -1,8 +1,7 @@
-"""Recognizers for secrets, registered beside Presidio's own. Each kind is named in the output.
+"""Secrets: private keys, signed tokens, credentials in headers, URLs and assignments, and vendors' keys.
 
-Every pattern is bounded, so that a scan is linear. The group `v`, where there is one, is the part
-that is redacted; `literals` are lower-case strings of which at least one is in every match, which lets
-most text pass unscanned.
+Each kind is named in the output. The group `v`, where there is one, is the part that is redacted. Unbounded
+runs begin only where they cannot begin within themselves, so that a scan is linear.
 """
 
 import base64
@@ -11,16 +10,42 @@ import math
 import re
 from collections import Counter
 
+from pipeline.redact.types import vendor_keys
 from pipeline.redact.types.shape import Shape
+from pipeline.redact.types.vendor_keys import has_letter_and_digit
+
+_WORD_RUN = re.compile(r"[A-Z]?[a-z]{2,}|[A-Z]{3,}")
+_PLACEHOLDER = re.compile(
+    r"[*x.•_-]+|\$?\{.*|<.*|%.*|\[.*|(?:None|null|nil|true|false|undefined|required|optional|string|str"
+    r"|bool)\b.*"
+    r"|(?:your|my|the|some|example|changeme|change_me|placeholder|redacted|hidden)[_ -]?.*",
+    re.I,
+)
+_CODE = re.compile(
+    r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+|(?:os|sys|process|self|this|config|settings|env|request|args"
+    r"|ctx)[.\[].*"
+)
 
 
-def _mixed(value: str) -> bool:
-    """Letters and digits, as generated secrets have and words have not."""
-    return bool(re.search(r"\d", value) and re.search(r"[A-Za-z]", value))
+def _wordlike(value: str) -> float:
+    """The share of characters in runs that look like words: letters of one case with a vowel among them."""
+    words = (run for run in _WORD_RUN.findall(value) if len(run) > 2 and re.search(r"[aeiouyAEIOUY]", run))
+    return sum(map(len, words)) / max(1, len(value))
 
 
 def _password(value: str) -> bool:
-    return bool(re.search(r"[\d\W_]", value.strip(".,;:!?'\"")))
+    """A value that is no plain word, no placeholder and no code that reads one."""
+    bare = value.strip(".,;:!?'\"()")
+    return (
+        bool(re.search(r"[\d\W_]", bare)) and not _PLACEHOLDER.fullmatch(bare) and not _CODE.fullmatch(bare)
+    )
+
+
+def _generated(value: str) -> bool:
+    """Letters and digits that are mostly not words: identifiers such as `token_v2` are not secrets."""
+    if _PLACEHOLDER.fullmatch(value) or _CODE.fullmatch(value):
+        return False
+    return has_letter_and_digit(value) and (_wordlike(value) < 0.5 or len(re.findall(r"\d", value)) >= 4)
 
 
 def _base64_pair(value: str) -> bool:
@@ -31,100 +56,162 @@ def _base64_pair(value: str) -> bool:
         return False
 
 
+def _url_password(value: str) -> bool:
+    """What stands before `@` in a URL, unless it is a port and a path, or a template."""
+    return not re.match(r"\d{1,5}[/?#]", value) and not _PLACEHOLDER.fullmatch(value)
+
+
 def entropy_bits(value: str) -> float:
     """Shannon entropy per character."""
     return -sum(n / len(value) * math.log2(n / len(value)) for n in Counter(value).values())
 
 
 def _random_40(value: str) -> bool:
-    """The shape of an AWS secret key: all three classes of characters, and at least 4.2 bits each."""
+    """The shape of an AWS secret key: all three classes of characters, at least 4.2 bits each, few words."""
     classes = (r"[a-z]", r"[A-Z]", r"\d")
-    return all(re.search(c, value) for c in classes) and entropy_bits(value) >= 4.2
-
-
-_S, _E = r"(?<![A-Za-z0-9])", r"(?![A-Za-z0-9])"
+    return all(re.search(c, value) for c in classes) and entropy_bits(value) >= 4.2 and _wordlike(value) < 0.6
 
 
 def _p(pattern: str, flags: int = 0) -> re.Pattern[str]:
     return re.compile(pattern, flags)
 
 
-def _tokens(entity: str, literal: str, pattern: str) -> Shape:
-    return Shape(entity, (literal.lower(),), _p(_S + pattern))
-
-
-_ASSIGN = r"[\"'`]{0,2}\s{0,3}(?:=>|:=|[:=]|\bis\b)\s{0,3}[\"'`]{0,2}"
+_ASSIGN = r"[\"'`\\]{0,3}\s{0,3}(?:=>|:=|[:=]|\bis\b)\s{0,3}[\"'`\\]{0,3}"
 _CREDENTIAL_NAME = (
-    r"(?:api[_-]?key|apikey|access[_-]?key|secret[_-]?key|private[_-]?key|client[_-]?secret|auth[_-]?key|"
-    r"secret|token|credentials?)"
+    r"(?:api[_-]?key|apikey|access[_-]?key(?:[_-]?id)?|secret[_-]?key|private[_-]?key|client[_-]?secret"
+    r"|auth[_-]?key|account[_-]?key|shared[_-]?access[_-]?key|signing[_-]?key|encryption[_-]?key"
+    r"|master[_-]?key|app[_-]?key|secret|(?<!page_)(?<!next_)(?<!pagetoken)token|credentials?)"
 )
+_PEM_BODY = (
+    r"(?:\s|\\[nrt]){0,4}(?:[\w-]{2,40}:[^\n\\\"]{0,200}(?:\n|\\n|\\r)(?:\s"
+    r"|\\[nrt]){0,4}){0,8}[A-Za-z0-9+/=\s\\\"',]*"
+)
+"""Armour headers, then base64 in lines; line ends may be written as escapes."""
 
-PATTERNS: tuple[Shape, ...] = (
-    Shape(
-        "AWS_ACCESS_KEY",
-        ("akia", "asia", "abia", "acca"),
-        _p(_S + r"(?:AKIA|ASIA|ABIA|ACCA)[A-Z0-9]{16}" + _E),
-    ),
-    Shape(
-        "AWS_SECRET_KEY", (), _p(r"(?<![A-Za-z0-9/+=_-])[A-Za-z0-9/+]{40}(?![A-Za-z0-9/+=_-])"), _random_40
-    ),
-    _tokens("GCP_API_KEY", "AIza", r"AIza[0-9A-Za-z_-]{35}"),
-    _tokens("GCP_OAUTH_TOKEN", "ya29.", r"ya29\.[0-9A-Za-z_-]{20,1024}"),
-    Shape("AZURE_KEY", ("==",), _p(r"(?<![A-Za-z0-9+/])[A-Za-z0-9+/]{86}==")),
-    _tokens("AZURE_CLIENT_SECRET", "q~", r"[A-Za-z0-9_~.]{3}\dQ~[A-Za-z0-9_~.-]{31,34}"),
-    Shape("AZURE_SAS", ("sig=",), _p(r"[?&]sig=(?P<v>[A-Za-z0-9%+/=]{40,70})")),
-    Shape("GITHUB_TOKEN", ("gh",), _p(_S + r"(?:gh[pousr]_[A-Za-z0-9]{36,255}|github_pat_\w{22,255})")),
-    _tokens("GITLAB_TOKEN", "glpat-", r"glpat-[A-Za-z0-9_-]{20,64}"),
-    Shape("SLACK_TOKEN", ("xox", "xapp-"), _p(_S + r"(?:xox[abeprs]|xapp)-[A-Za-z0-9-]{10,250}")),
-    _tokens("SLACK_WEBHOOK", "hooks.slack.com", r"hooks\.slack\.com/services/(?P<v>[A-Za-z0-9/]{20,80})"),
-    Shape(
-        "STRIPE_KEY",
-        ("_live_", "_test_", "whsec_"),
-        _p(_S + r"(?:[srp]k_(?:live|test)_[A-Za-z0-9]{16,250}|whsec_[A-Za-z0-9+/=]{24,80})"),
-    ),
-    _tokens("ANTHROPIC_KEY", "sk-ant-", r"sk-ant-[A-Za-z0-9_-]{20,250}"),
-    Shape(
-        "OPENAI_KEY",
-        ("sk-",),
-        _p(_S + r"sk-(?!ant-)(?:proj-|svcacct-|admin-|or-v1-)?[A-Za-z0-9_-]{20,250}"),
-        _mixed,
-    ),
-    _tokens("HUGGINGFACE_TOKEN", "hf_", r"hf_[A-Za-z0-9]{30,64}"),
-    _tokens("NPM_TOKEN", "npm_", r"npm_[A-Za-z0-9]{36}"),
-    _tokens("PYPI_TOKEN", "pypi-", r"pypi-[A-Za-z0-9_-]{50,400}"),
-    _tokens("SENDGRID_KEY", "sg.", r"SG\.[A-Za-z0-9_-]{16,32}\.[A-Za-z0-9_-]{16,64}"),
-    Shape("TWILIO_KEY", ("sk", "ac"), _p(_S + r"(?:SK|AC)[0-9a-f]{32}" + _E)),
-    _tokens("JWT", "eyj", r"eyJ[A-Za-z0-9_-]{8,4096}\.[A-Za-z0-9_-]{8,8192}\.[A-Za-z0-9_-]{0,1024}"),
+_KEYS = (
     Shape(
         "PRIVATE_KEY",
-        ("-----begin",),
+        ("-----begin", "---- begin"),
         _p(
             r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----"
-            r"(?:[^-]|-(?!----)){0,20000}(?:-----END [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----)?"
+            + _PEM_BODY
+            + r"(?:-----END [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----|=[A-Za-z0-9+/]{4})?"
         ),
     ),
-    Shape("BEARER_TOKEN", ("bearer",), _p(r"\bbearer\s{1,3}(?P<v>[\w.~+/=-]{8,4096})", re.I), _mixed),
     Shape(
-        "BASIC_AUTH", ("basic",), _p(r"\bbasic\s{1,3}(?P<v>[A-Za-z0-9+/]{6,1024}={0,2})", re.I), _base64_pair
+        "PRIVATE_KEY",
+        ("---- begin",),
+        _p(r"---- BEGIN SSH2 (?:ENCRYPTED )?PRIVATE KEY ----" + _PEM_BODY),
     ),
+    Shape("PRIVATE_KEY", ("private-lines:",), _p(r"Private-Lines:\s{0,3}\d{1,4}\s{1,4}(?P<v>[\w+/=\s]+)")),
+    Shape("PRIVATE_KEY", ("age-",), _p(r"AGE-(?:SECRET-KEY|PLUGIN-[A-Z0-9-]{1,30})-1[A-Z0-9]{50,}")),
+    Shape(
+        "SEED_PHRASE",
+        ("seed", "mnemonic", "recovery phrase"),
+        _p(
+            r"(?:seed|mnemonic|recovery)(?:\sphrase|\swords)?"
+            + _ASSIGN
+            + r"(?P<v>(?:[a-z]{3,8}\s){11,23}[a-z]{3,8})",
+            re.I,
+        ),
+    ),
+    Shape("JWT", ("eyj",), _p(r"(?<![\w-])eyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*(?:\.[\w-]+\.[\w-]+)?")),
+    Shape("AWS_SECRET_KEY", (), _p(r"(?<![A-Za-z0-9/+_-])[A-Za-z0-9/+]{40}(?![A-Za-z0-9/+=_-])"), _random_40),
+)
+
+_HEADERS = (
+    Shape(
+        "BEARER_TOKEN", ("bearer",), _p(r"\bbearer\s{1,3}(?P<v>[\w.~+/=-]{8,})", re.I), has_letter_and_digit
+    ),
+    Shape("BASIC_AUTH", ("basic",), _p(r"\bbasic\s{1,3}(?P<v>[A-Za-z0-9+/]{6,}={0,2})", re.I), _base64_pair),
+    Shape(
+        "SECRET",
+        ("authorization",),
+        _p(
+            r"\b(?:proxy-)?authorization[\"'\\]{0,3}\s{0,3}[:=]\s{0,3}[\"'\\]{0,3}"
+            r"(?:[A-Za-z][\w-]{1,20}\s{1,2})?(?P<v>[\w.~+/=:-]{12,})",
+            re.I,
+        ),
+        has_letter_and_digit,
+    ),
+    Shape(
+        "COOKIE",
+        ("cookie",),
+        _p(
+            r"\b(?:set-)?cookie[\"'\\]{0,3}\s{0,3}:\s{0,3}[\"'\\]{0,3}"
+            r"(?P<v>[\w.$-]{1,64}=[^\s;,\"'<>]{4,}(?:;\s{0,2}[\w.$-]{1,64}(?:=[^;\"'\n<>]*)?)*)",
+            re.I,
+        ),
+    ),
+    Shape(
+        "COOKIE",
+        ("sess", "connect.sid", "csrf", "xsrf"),
+        _p(
+            r"\b(?:JSESSIONID|PHPSESSID|ASP\.NET_SessionId|connect\.sid|laravel_session"
+            r"|_?[a-z]{1,20}_session|sessionid|csrf_?token|xsrf-token"
+            r"|csrfmiddlewaretoken)[\"']{0,2}\s{0,2}[=:]\s{0,2}[\"']{0,2}"
+            r"(?P<v>[\w.%+/:~-]{12,})",
+            re.I,
+        ),
+        has_letter_and_digit,
+    ),
+)
+
+_ASSIGNMENTS = (
     Shape(
         "URL_PASSWORD",
         ("://",),
-        _p(r"[A-Za-z][A-Za-z0-9+.-]{1,20}://[^\s/:@\"']{0,64}:(?P<v>[^\s@\"'<>]{1,128})@"),
+        _p(r"[A-Za-z][A-Za-z0-9+.-]{1,20}://[^\s/:@\"']{0,64}:(?P<v>[^\s\"'<>]{1,128})@(?=[\w.\[\-])"),
+        _url_password,
     ),
     Shape(
         "PASSWORD",
-        ("pass", "pwd"),
-        _p(r"(?:password|passwd|passphrase|passcode|pwd)" + _ASSIGN + r"(?P<v>[^\s\"'`,;<>]{4,128})", re.I),
+        ("pass", "pwd", "contrase", "senha", "kennwort"),
+        _p(
+            r"(?:password|passwd|passphrase|passcode|passwort|kennwort|contraseña|senha|pwd)"
+            + _ASSIGN
+            + r"(?P<v>[^\s\"'`,;<>&]{4,128})",
+            re.I,
+        ),
         _password,
+    ),
+    Shape(
+        "PASSWORD",
+        ("cvv", "cvc", "pin", "otp", "code", "passcode"),
+        _p(
+            r"\b(?:cvv2?|cvc2?|(?:card\s)?security\scode|pin(?:\scode|\snumber)?|otp|passcode"
+            r"|(?:verification|one[- ]time|confirmation|login|access|auth)\s(?:pass)?code)(?:\s(?:is|of)"
+            r"|\s?[:=#])"
+            r"\s{0,3}[\"']?(?P<v>\d{3,8})(?![\d.])",
+            re.I,
+        ),
+    ),
+    Shape(
+        "PASSWORD",
+        ("--pass", "--pwd"),
+        _p(
+            r"(?<![\w-])--(?:[a-z]{1,20}-)?(?:password|passwd|pass"
+            r"|pwd)[ =]{1,2}[\"']?(?P<v>[^\s\"'<>$-][^\s\"'<>]{2,128})"
+        ),
+    ),
+    Shape(
+        "SECRET",
+        ("--",),
+        _p(
+            r"(?<![\w-])--(?:[a-z]{1,20}-){0,3}(?:token|secret|api-?key|key"
+            r"|credentials?)[ =]{1,2}[\"']?(?P<v>[\w.~+/=-]{8,})"
+        ),
+        _generated,
     ),
     Shape(
         "SECRET",
         ("key", "secret", "token", "credential"),
-        _p(_CREDENTIAL_NAME + _ASSIGN + r"(?P<v>[A-Za-z0-9_.~+/=-]{8,512})", re.I),
-        _mixed,
+        _p(_CREDENTIAL_NAME + _ASSIGN + r"(?P<v>[A-Za-z0-9_.~+/=-]{8,})(?![(\[\w])", re.I),
+        _generated,
     ),
 )
+
+PATTERNS: tuple[Shape, ...] = (*vendor_keys.PATTERNS, *_KEYS, *_HEADERS, *_ASSIGNMENTS)
 
 SECRET_ENTITIES = frozenset(p.entity for p in PATTERNS)
 """Named secrets: no id is let through that holds one."""
