@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 import regex
+import structlog
 from support.redact import fresh
 
 from pipeline.errors import ConfigError
+from pipeline.logs import LogConfig, configure_logs
 from pipeline.redact.config import RedactionConfig
 from pipeline.redact.find import finders, scan
 from pipeline.redact.find.engine import Engine
@@ -96,9 +98,11 @@ def test_a_pattern_out_of_time_fails_closed(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_a_recognizer_that_hides_a_timeout_fails_closed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("presidio_analyzer.pattern_recognizer.REGEX_TIMEOUT_SECONDS", 0.05)
+    configure_logs(LogConfig())  # as `auditfuse run` does
     with pytest.raises(TimeoutError, match="SwallowsTimeouts"):
         _engine(recognizers=("support.own_recognizers:SwallowsTimeouts",)).analyze("x" * 60)
     assert finders._log.getEffectiveLevel() <= 30
+    structlog.reset_defaults()
 
 
 def test_the_names_option_picks_the_finder(tmp_path: Path) -> None:

@@ -1,10 +1,12 @@
 """`auditfuse pseudonym`, rotation of keys, and that both find what redaction wrote."""
 
 import json
+import logging
 import os
 from pathlib import Path
 
 import pytest
+import structlog
 import typer
 from support.policy import shared_engine
 from typer.testing import CliRunner
@@ -39,7 +41,12 @@ def ask(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         with shared_engine():
             return CliRunner().invoke(app, list(args), **kw)
 
-    return run
+    yield run
+    # The command set up logs that go to the runner's stream, which is closed.
+    structlog.reset_defaults()
+    for handler in list(logging.getLogger().handlers):
+        if type(handler) is logging.StreamHandler:
+            logging.getLogger().removeHandler(handler)
 
 
 def written(keys: Path, text: str, **rules: object) -> list[str]:

@@ -7,7 +7,6 @@ another library reads `\\w`, `\\s` or case. What is not understood has no form, 
 import functools
 import importlib
 import re
-import warnings
 from collections.abc import Iterable
 from typing import Any, Literal, NamedTuple
 
@@ -26,6 +25,8 @@ RE2_MAX_REPEAT = 1000
 NO_ASCII = r"[^\x00-\x7f]"
 """A class without a member in ASCII."""
 _QUOTED = re.compile(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]", re.S)
+_SET_OF_SETS = re.compile(r"\[\^?\[|\[:|(?<!\\)\[[^\]]*(?:--|&&|~~|\|\|)")
+"""Sets within sets, where `regex` may do otherwise than `re`, which warns of them."""
 _FOREIGN = re.compile(r"\{(?!\d*,?\d*\})")
 """Outside classes and escapes `regex` reads `{e<=1}` as a fuzzy match; to `re` it is these characters."""
 _KNOWN_FLAGS = re.I | re.M | re.S | re.X | re.U
@@ -52,10 +53,10 @@ def parsed(pattern: str, flags: int, flavour: Flavour) -> Parsed:
     """Raises NotUnderstoodError where `re` reads the pattern differently from `flavour`, or not at all."""
     if flags & ~int(_KNOWN_FLAGS) or _FOREIGN.search(_QUOTED.sub("", pattern)):
         raise NotUnderstoodError(pattern)
+    if flavour == "regex" and _SET_OF_SETS.search(pattern):
+        raise NotUnderstoodError(pattern)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")
-            tree = _parser.parse(pattern, flags)
+        tree = _parser.parse(pattern, flags)
     except (re.error, Warning, RecursionError, OverflowError):
         raise NotUnderstoodError(pattern) from None
     return Parsed(tree, int(tree.state.flags), flavour)
