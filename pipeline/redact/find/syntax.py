@@ -25,7 +25,7 @@ RE2_MAX_REPEAT = 1000
 NO_ASCII = r"[^\x00-\x7f]"
 """A class without a member in ASCII."""
 _QUOTED = re.compile(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]", re.S)
-_SET_OF_SETS = re.compile(r"\[\^?\[|\[:|(?<!\\)\[[^\]]*(?:--|&&|~~|\|\|)")
+_SET_OF_SETS = re.compile(r"(?<!\\)\[(?:\^?\[|[^\]]*(?:\[:|--|&&|~~|\|\|))")
 """Sets within sets, where `regex` may do otherwise than `re`, which warns of them."""
 _FOREIGN = re.compile(r"\{(?!\d*,?\d*\})")
 """Outside classes and escapes `regex` reads `{e<=1}` as a fuzzy match; to `re` it is these characters."""
