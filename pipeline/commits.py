@@ -15,11 +15,9 @@ from pipeline.clock import NowMs
 from pipeline.detect.model import Found
 from pipeline.errors import AuditfuseError
 from pipeline.respond.state import ConsumedElsewhere, StateDatabase
+from pipeline.tail import Key
 
 log = structlog.get_logger()
-
-Key = tuple[str, int]
-"""(topic id, partition)."""
 
 POLL_S = 0.5
 RETRY_S = 1.0

@@ -25,11 +25,9 @@ from pipeline.errors import AuditfuseError
 from pipeline.killswitch.policy import Decision, decide
 from pipeline.killswitch.switch import KillSwitch
 from pipeline.respond.state import StateDatabase
-from pipeline.tail import Tail
+from pipeline.tail import Key, Tail
 
 log = structlog.get_logger()
-
-Key = tuple[str, int]
 
 POLL_S = 0.5
 RETRY_S = 1.0

@@ -109,9 +109,9 @@ def _types_of(value: str, settings: Config, keys: Keys, key_ids: list[str]) -> l
 
 
 def _lookups(value: str, types: list[str], key_ids: list[str], settings: Config, keys: Keys) -> list[Lookup]:
-    from pipeline.redact.lookup import lookups, region_of, written
+    from pipeline.redact.lookup import lookups, written
 
-    ways = written(value, region_of(settings.redaction))
+    ways = written(value, settings.redaction.home_region)
     return list(lookups(ways, types, key_ids, keys, settings.redaction))
 
 

@@ -25,7 +25,7 @@ class AliasMatcher:
     def __init__(self, config: RedactionConfig, keys: Keys) -> None:
         self._keys = keys
         self._key_id = config.pseudonym_key_id
-        self._phone_region = (*config.phone_regions, "US")[0]
+        self._phone_region = config.home_region
         self._words = frozenset(denied.type for one in (config, *config.overrides) for denied in one.deny)
         self.stands_for = lru_cache(REMEMBERED)(self._stands_for)
 

@@ -1,6 +1,5 @@
-"""How redaction is configured. Its hash stands for everything that decides a result, save the keys."""
+"""How redaction is configured: all that decides a result, save the keys."""
 
-import hashlib
 from pathlib import Path
 from typing import Literal, Self
 
@@ -48,9 +47,6 @@ ID_PREFIXES = (
     "toolu_",
 )
 
-_TAGGER = Path(__file__).parent / "tagger"
-_WEIGHTS = (_TAGGER / "weights.npz", _TAGGER / "gazetteer.npz")
-
 
 class RedactionConfig(PolicyRules):
     """What is looked for, how sure it must be, how much work a value may cost, and what becomes of it."""
@@ -94,6 +90,11 @@ class RedactionConfig(PolicyRules):
     overrides: tuple[Override, ...] = ()
     """Policies for some agents, sources or environments; the most specific one that fits decides."""
 
+    @property
+    def home_region(self) -> str:
+        """The region that national phone numbers are taken to be of in pseudonyms."""
+        return (*self.phone_regions, "US")[0]
+
     @model_validator(mode="after")
     def _possible(self) -> Self:
         if self.operators or self.fields or self.ignore or self.deny or self.overrides:
@@ -105,11 +106,3 @@ class RedactionConfig(PolicyRules):
             if mistakes:
                 raise ValueError("; ".join(mistakes))
         return self
-
-    def digest(self) -> str:
-        """16 hex digits over every option, and the tagger's weights, that can change a result."""
-        digest = hashlib.sha256(self.model_dump_json(exclude={"memo_bytes"}).encode())
-        weights = _WEIGHTS if self.names == "tagger" else ()
-        for path in (self.nlp_engine, self.recognizers_file, *weights):
-            digest.update(path.read_bytes() if path is not None and path.is_file() else b"")
-        return digest.hexdigest()[:16]

@@ -41,7 +41,7 @@ def lookups(
     """Everything that may stand for a value, written in these ways; what two of them share comes once."""
     ways, words = list(ways), word_types(config)
     for key_id in ids:
-        maker = Pseudonyms(key_id, keys.get(KEY_PREFIX + key_id), region_of(config), words)
+        maker = Pseudonyms(key_id, keys.get(KEY_PREFIX + key_id), config.home_region, words)
         told: set[str] = set()
         for entity in types:
             for way in ways:
@@ -80,9 +80,10 @@ def plausible_types(value: str, config: RedactionConfig) -> list[str]:
     return sorted(set(types) & known_types(config))
 
 
-def region_of(config: RedactionConfig) -> str:
-    """The region that national phone numbers are taken to be of."""
-    return (*config.phone_regions, "US")[0]
+def pseudonyms_of(config: RedactionConfig, keys: Keys) -> Pseudonyms:
+    """What makes a configuration's pseudonyms, with its key."""
+    key_id = config.pseudonym_key_id
+    return Pseudonyms(key_id, keys.get(KEY_PREFIX + key_id), config.home_region)
 
 
 def is_name(value: str) -> bool:

@@ -11,6 +11,7 @@ from pipeline.errors import ConfigError
 from pipeline.keys import Keys
 from pipeline.redact import rule_checks
 from pipeline.redact.config import RedactionConfig
+from pipeline.redact.lookup import pseudonyms_of
 from pipeline.redact.operators import KEEP, PSEUDONYM, Operator
 from pipeline.redact.overrides import merged, most_specific
 from pipeline.redact.phrases import Finder
@@ -199,9 +200,7 @@ def check_rules(config: RedactionConfig) -> None:
 
 def policies_of(config: RedactionConfig, keys: Keys) -> Policies:
     """The policies of a configuration, with its key."""
-    key = keys.get(f"pseudonym-{config.pseudonym_key_id}")
-    region = (*config.phone_regions, "US")[0]
-    return Policies(config, Pseudonyms(config.pseudonym_key_id, key, region))
+    return Policies(config, pseudonyms_of(config, keys))
 
 
 def _default(agent_id: str, source: str, environment: str) -> int:  # noqa: ARG001  the signature of `of`

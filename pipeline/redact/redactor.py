@@ -17,11 +17,12 @@ from pipeline.redact.config import RedactionConfig
 from pipeline.redact.drafts import LABELS, OTHERS, PAYLOAD, Draft, Labels, labels_of, others_of
 from pipeline.redact.ids import SPAN_ID, TRACE_ID
 from pipeline.redact.leaf import Hit
+from pipeline.redact.lookup import pseudonyms_of
 from pipeline.redact.payload import NotJsonError, Reader, is_json
 from pipeline.redact.people import MessagePeople
 from pipeline.redact.places import Place, Places
 from pipeline.redact.policy import Policies
-from pipeline.redact.pseudonym import Pseudonyms, failure
+from pipeline.redact.pseudonym import failure
 from pipeline.redact.tree import NONE, Leaf, Node, Part, add_counts
 from pipeline.redact.views import without_surrogates
 from pipeline.redact.work import LeafWork
@@ -60,8 +61,7 @@ class Redactor:
 
     def __init__(self, config: RedactionConfig, keys: Keys) -> None:
         self._config = config
-        key = keys.get(f"pseudonym-{config.pseudonym_key_id}")
-        pseudonyms = Pseudonyms(config.pseudonym_key_id, key, (*config.phone_regions, "US")[0])
+        pseudonyms = pseudonyms_of(config, keys)
         self._policies = Policies(config, pseudonyms)
         self._budget = Budget(config, pseudonyms)
         self._work = LeafWork(config, pseudonyms, self._policies, self._budget)

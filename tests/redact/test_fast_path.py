@@ -54,14 +54,6 @@ def test_the_recognizers_of_a_file_take_part(tmp_path: Path) -> None:
     assert ("CODENAME", "größe xl") in _found(engine, "in größe xl")
 
 
-def test_a_change_of_the_file_changes_the_configuration(tmp_path: Path) -> None:
-    path = tmp_path / "recognizers.yaml"
-    path.write_text(YAML)
-    before = RedactionConfig(recognizers_file=path).digest()
-    path.write_text(YAML.replace("0.2", "0.3"))
-    assert RedactionConfig(recognizers_file=path).digest() != before
-
-
 def test_a_recognizer_in_python_takes_part_and_is_asked_for_all_it_supports() -> None:
     engine = _engine(recognizers=("support.own_recognizers:Shouted",), entities=("PERSON",))
     assert ("SHOUTED", "HELP") in _found(engine, "please !HELP me")

@@ -15,7 +15,7 @@ from urllib.parse import quote, quote_plus
 from pipeline.errors import ConfigError
 from pipeline.keys import Keys
 from pipeline.redact.config import RedactionConfig
-from pipeline.redact.lookup import every_type, is_name, key_ids, lookups, region_of, written
+from pipeline.redact.lookup import every_type, is_name, key_ids, lookups, written
 from pipeline.redact.pseudonym import TOKEN
 
 MIN_VALUE_CHARS = 4
@@ -72,7 +72,7 @@ def read_values(file: Path) -> tuple[list[str], str | None]:
 
 def needles(values: Sequence[str], config: RedactionConfig, keys: Keys) -> Needles:
     """Everything to look for in place of `values`."""
-    region, types, known_keys = region_of(config), every_type(config), key_ids(config, keys)
+    region, types, known_keys = config.home_region, every_type(config), key_ids(config, keys)
     tokens: dict[str, None] = {}
     raw: dict[str, None] = {}
     variants: dict[str, None] = {}
