@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-from detectors.base import Case, runbook_of
+from detectors.base import Case, DetectorConfig, runbook_of
 from schemas.command import Mode
 from schemas.finding import Severity
 
@@ -24,10 +24,8 @@ FORBIDDEN: dict[Mode, str] = {
 }
 
 
-class ActingAfterTripConfig(BaseModel):
+class ActingAfterTripConfig(DetectorConfig):
     """When an action counts as one that began after the trip."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     grace_s: float = Field(default=2.0, ge=0)
     """Seconds after a trip in which an agent may still begin something."""
@@ -40,6 +38,7 @@ class ActingAfterTrip:
     """Actions of a bound source, begun after the trip plus the grace, that the trip's mode forbids."""
 
     name: ClassVar[str] = "acting_after_trip"
+    Config: ClassVar[type[DetectorConfig]] = ActingAfterTripConfig
     severity: ClassVar[Severity] = "critical"
     runbook: ClassVar[str] = runbook_of(name)
     needs: ClassVar[tuple[str, ...]] = ("action_kind",)

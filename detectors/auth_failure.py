@@ -4,19 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from pydantic import BaseModel, ConfigDict
-
-from detectors.base import Case, FloorConfig, Seen, StatisticConfig, TestKind, runbook_of
+from detectors.base import Case, DetectorConfig, FloorConfig, Seen, StatisticConfig, TestKind, runbook_of
 from schemas.finding import Severity
 
 if TYPE_CHECKING:
     import polars as pl
 
 
-class AuthFailureConfig(BaseModel):
+class AuthFailureConfig(DetectorConfig):
     """When being refused becomes a finding."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     statistic: StatisticConfig = StatisticConfig()
     """The test of the share of refusals against the agent's own."""
@@ -28,6 +24,7 @@ class AuthFailure:
     """Share of outcomes `denied`: authentication or authorization refused."""
 
     name: ClassVar[str] = "auth_failure"
+    Config: ClassVar[type[DetectorConfig]] = AuthFailureConfig
     severity: ClassVar[Severity] = "critical"
     runbook: ClassVar[str] = runbook_of(name)
     needs: ClassVar[tuple[str, ...]] = ("outcome", "http_status", "error_type")
@@ -60,6 +57,7 @@ class AuthFailure:
     )
 
     def __init__(self, config: AuthFailureConfig) -> None:
+        self.config = config
         self.statistic = config.statistic
         self.floor: FloorConfig | None = config.floor
 

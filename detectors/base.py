@@ -1,19 +1,21 @@
-"""What a detector is: a frozen configuration, counts over signals, a test of them, and its own cases.
+"""What a detector is: a frozen configuration, what it looks at, its words for what it found, and its own cases.
 
-A detector is pure. It names what to count per (environment, agent) and window; `pipeline.detect`
-counts for all detectors in one pass and asks each to put what was found into words. Polars is
-imported only where expressions are made, so that reading a configuration costs nothing.
+A detector is pure. There are two kinds. A counting detector names what to count per (environment, agent)
+and minute; `pipeline.detect` counts for all of them in one pass, tests the counts, and asks for words. A rule
+looks at the rows themselves and keeps a state of its own. Polars is imported only where expressions are
+made, so that reading a configuration costs nothing.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Protocol
 
 import msgspec
 from pydantic import BaseModel, ConfigDict, Field
 
-from schemas.finding import Severity
+from detectors.key import Key
+from schemas.finding import FindingKind, Severity, TimeBase
 
 if TYPE_CHECKING:
     import polars as pl
@@ -25,6 +27,17 @@ ERROR_RUN_LENGTH = 20
 """`in_error_run` is true for a failed event when at least half of that many events of its agent,
 the newest of its partition and itself, failed. It depends on one partition's order alone, so a
 share can be part of a count that only grows."""
+
+
+class DetectorConfig(BaseModel):
+    """What every detector can be told."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    enabled: bool = True
+    """Whether it looks at all."""
+    shadow: bool = False
+    """Whether its findings are only stored: no incident, no page, no trip. For trying a detector out."""
 
 
 class StatisticConfig(BaseModel):
@@ -75,6 +88,47 @@ class Seen(msgspec.Struct, frozen=True):
     learned_minutes: int
 
 
+class Watermark(NamedTuple):
+    """What can no longer come. None while some partition has not spoken yet."""
+
+    event_ms: int | None
+    """Every punctual event that ended before this time has been seen."""
+    append_ms: int | None
+    """Every row that the broker appended before this time has been seen."""
+
+
+class Conclusion(msgspec.Struct, frozen=True, kw_only=True):
+    """What a rule found. Becomes a finding with the configuration's hash, and its evidence.
+
+    Its identity is (detector, key, labels, window). Everything but `rows` must depend on the events alone,
+    never on the order in which partitions or batches came.
+    """
+
+    key: Key
+    window: tuple[int, int]
+    """[from, to) in ms since 1970, in the time base."""
+    time_base: TimeBase
+    summary: str
+    """One line in plain words, with the numbers and what is normal."""
+    kind: FindingKind = "rule"
+    labels: Mapping[str, str] = {}
+    """What the detector adds to (environment, agent): the tool, the session, the trip …"""
+    facts: Mapping[str, float | int | str] = {}
+    may_trip: bool = False
+    severity: Severity | None = None
+    """None: the detector's own."""
+    rows: Sequence[str] = ()
+    """Evidence: row identities, `topic_id/partition/offset/item`."""
+    traces: Sequence[str] = ()
+    """Evidence: trace ids."""
+    sessions: Sequence[str] = ()
+    """Evidence: session ids."""
+    condition: str = "true"
+    """SQL that picks the events behind it from the key's events in the window."""
+    withdrawn: str | None = None
+    """Why the finding of this identity no longer holds, for one that was concluded before."""
+
+
 class Case(msgspec.Struct, frozen=True, kw_only=True):
     """A detector's own example: signals in, and the findings that must come out, or none.
 
@@ -99,6 +153,36 @@ class Detector(Protocol):
     needs: ClassVar[tuple[str, ...]]
     """Signal columns without which the detector is blind."""
     cases: ClassVar[tuple[Case, ...]]
+    Config: ClassVar[type[DetectorConfig]]
+    """Its settings; an instance of it is what the class is made with."""
+
+    @property
+    def config(self) -> DetectorConfig: ...
+
+
+class RuleDetector(Detector, Protocol):
+    """A detector over rows, with a state of its own.
+
+    Rows have SIGNAL_SCHEMA and the derived columns of `pipeline.detect.columns`; repeats are left out. A call
+    brings rows of one partition in its order. Which conclusions come, over all calls, must not depend on
+    how partitions take turns or how rows are cut into calls.
+    """
+
+    def observe(self, rows: pl.DataFrame) -> list[Conclusion]:
+        """What these rows prove."""
+        ...
+
+    def close(self, watermark: Watermark) -> list[Conclusion]:
+        """What is proven now that nothing older can come. Called after every batch: cheap where nothing waits."""
+        ...
+
+    def state(self) -> Any:
+        """What a snapshot holds: lists, dicts, strings, numbers, bytes."""
+        ...
+
+    def load(self, state: Any) -> None:
+        """Take over a snapshot's state."""
+        ...
 
 
 class CountingDetector(Detector, Protocol):

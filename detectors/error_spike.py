@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from pydantic import BaseModel, ConfigDict
-
-from detectors.base import Case, FloorConfig, Seen, StatisticConfig, TestKind, runbook_of
+from detectors.base import Case, DetectorConfig, FloorConfig, Seen, StatisticConfig, TestKind, runbook_of
 from schemas.finding import Severity
 
 if TYPE_CHECKING:
@@ -16,10 +14,8 @@ FAILED = ["error", "timeout"]
 REFUSED = ["denied", "throttled"]
 
 
-class ErrorSpikeConfig(BaseModel):
+class ErrorSpikeConfig(DetectorConfig):
     """When failing becomes a finding."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     statistic: StatisticConfig = StatisticConfig()
     """The test of the share of failures against the agent's own."""
@@ -31,6 +27,7 @@ class ErrorSpike:
     """Share of outcomes `error` and `timeout` among the steps that were not refused."""
 
     name: ClassVar[str] = "error_spike"
+    Config: ClassVar[type[DetectorConfig]] = ErrorSpikeConfig
     severity: ClassVar[Severity] = "warning"
     runbook: ClassVar[str] = runbook_of(name)
     needs: ClassVar[tuple[str, ...]] = ("status", "outcome")
@@ -63,6 +60,7 @@ class ErrorSpike:
     )
 
     def __init__(self, config: ErrorSpikeConfig) -> None:
+        self.config = config
         self.statistic = config.statistic
         self.floor: FloorConfig | None = config.floor
 

@@ -4,19 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from pydantic import BaseModel, ConfigDict
-
-from detectors.base import Case, FloorConfig, Seen, StatisticConfig, TestKind, runbook_of
+from detectors.base import Case, DetectorConfig, FloorConfig, Seen, StatisticConfig, TestKind, runbook_of
 from schemas.finding import Severity
 
 if TYPE_CHECKING:
     import polars as pl
 
 
-class WriteBurstConfig(BaseModel):
+class WriteBurstConfig(DetectorConfig):
     """When writing becomes a finding."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     statistic: StatisticConfig = StatisticConfig()
     """The test of writes a minute against the agent's own rate."""
@@ -28,6 +24,7 @@ class WriteBurst:
     """Actions of kind `write` that were not refused, a minute."""
 
     name: ClassVar[str] = "write_burst"
+    Config: ClassVar[type[DetectorConfig]] = WriteBurstConfig
     severity: ClassVar[Severity] = "critical"
     runbook: ClassVar[str] = runbook_of(name)
     needs: ClassVar[tuple[str, ...]] = ("action_kind",)
@@ -57,6 +54,7 @@ class WriteBurst:
     )
 
     def __init__(self, config: WriteBurstConfig) -> None:
+        self.config = config
         self.statistic = config.statistic
         self.floor: FloorConfig | None = config.floor
 

@@ -7,6 +7,7 @@ import msgspec
 
 Severity = Literal["info", "warning", "critical"]
 FindingKind = Literal["statistical", "floor", "rule"]
+TimeBase = Literal["event", "append"]
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
@@ -24,7 +25,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     """What the detector adds to (environment, agent)."""
     window_start_ms: int
     window_end_ms: int
-    time_base: Literal["event", "append"]
+    time_base: TimeBase
     config_hash: str
     severity: Severity
     summary: str
@@ -33,6 +34,8 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     may_trip: bool
     """False for what is late, not bound, sender-stamped or not certain enough to trip anything."""
     runbook: str
+    shadow: bool = False
+    """Found by a detector that is being tried out: stored, and nothing else."""
 
     @property
     def finding_id(self) -> str:

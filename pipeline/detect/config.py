@@ -7,6 +7,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from detectors.acting_after_trip import ActingAfterTripConfig
 from detectors.auth_failure import AuthFailureConfig
 from detectors.error_spike import ErrorSpikeConfig
+from detectors.id_reuse import IdReuseConfig
+from detectors.identity_claim import IdentityClaimConfig
 from detectors.write_burst import WriteBurstConfig
 
 
@@ -23,6 +25,10 @@ class DetectConfig(BaseModel):
     """An agent is refused again and again."""
     acting_after_trip: ActingAfterTripConfig = ActingAfterTripConfig()
     """An agent acts although its kill switch forbids it."""
+    id_reuse: IdReuseConfig = IdReuseConfig()
+    """Known trace and span ids come back with another content."""
+    identity_claim: IdentityClaimConfig = IdentityClaimConfig()
+    """A source speaks in a name that is not its own."""
     lateness_s: float = Field(default=30.0, ge=0)
     """An event may end so many seconds before the newest event of its partition; beyond it is late:
     it counts for floors, under a key of its own that trips nothing, and not for statistics."""
@@ -33,8 +39,6 @@ class DetectConfig(BaseModel):
     """Events whose ids are remembered to count repeats once; at most 48 hours of them."""
     max_pending: int = Field(default=2_000_000, ge=1000)
     """Open (agent, minute) counts that wait for the watermark; beyond it the oldest are judged early."""
-    max_claims_per_hour: int = Field(default=50, ge=1)
-    """Findings about one source's false identities in an hour; beyond it one finding sums them up."""
 
     @property
     def hash(self) -> str:

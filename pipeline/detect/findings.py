@@ -2,41 +2,39 @@
 
 from collections.abc import Sequence
 
-from detectors.acting_after_trip import ActingAfterTrip
-from detectors.base import CountingDetector, Detector
-from detectors.id_reuse import IdReuse
-from detectors.identity_claim import IdentityClaim
-from detectors.window import HOUR_MS, MINUTE_MS, STEP_MS
+from detectors.base import Conclusion, CountingDetector, Detector
+from detectors.window import MINUTE_MS, STEP_MS
 from pipeline.detect.config import DetectConfig
 from pipeline.detect.floors import PERIOD_MS, Reached
 from pipeline.detect.minutes import Moment
-from pipeline.detect.model import Found, Key
+from pipeline.detect.model import Found
 from pipeline.detect.recent import Recent, look_further
-from pipeline.detect.rules import Claim, Reuse, Violation
-from schemas.finding import Finding, FindingKind, Severity
+from schemas.finding import Finding
 
 TRIP_LEVEL = 2
 
 
 class Findings:
-    """Puts findings into words, with the configuration hash and samples at hand."""
+    """Makes findings of what was found, with the configuration hash and samples at hand."""
 
     def __init__(self, config: DetectConfig, detectors: Sequence[CountingDetector], recent: Recent) -> None:
         self._hash = config.hash
-        self._acting = ActingAfterTrip(config.acting_after_trip)
-        self._max_claims = config.max_claims_per_hour
         self._detectors = [d for d in detectors if d.test is not None]
         self._recent = recent
+
+    def rule(self, detector: Detector, conclusion: Conclusion) -> Found:
+        """What a rule concluded."""
+        return self._found(detector, conclusion, {})
 
     def statistical(self, moment: Moment) -> Found:
         """A minute that crossed an e-detector's threshold."""
         detector, key, seen = self._detectors[moment.detector], moment.key, moment.crossed.seen
         start = moment.minute * MINUTE_MS
-        finding = self._finding(
-            detector,
-            "statistical",
-            key,
-            (start, start + MINUTE_MS),
+        conclusion = Conclusion(
+            kind="statistical",
+            key=key,
+            window=(start, start + MINUTE_MS),
+            time_base="event",
             summary=detector.say_statistic(seen),
             facts={
                 "hits": seen.hits,
@@ -47,120 +45,56 @@ class Findings:
                 "learned_minutes": seen.learned_minutes,
             },
             may_trip=key.may_trip and moment.crossed.level >= TRIP_LEVEL,
+            condition=detector.hits_sql,
         )
-        return Found(finding=finding, late=False, evidence=self._evidence(detector, key, finding))
+        return self._found(detector, conclusion, self._recent.samples(key, detector.name))
 
     def floor(self, detector: CountingDetector, reached: Reached) -> Found:
         """A key whose count in one minute of append time proved the floor."""
         key, limit = reached.key, detector.floor.per_minute if detector.floor else 0
         start = reached.period * PERIOD_MS
-        finding = self._finding(
-            detector,
-            "floor",
-            key,
-            (start, start + PERIOD_MS),
+        conclusion = Conclusion(
+            kind="floor",
+            key=key,
+            window=(start, start + PERIOD_MS),
+            time_base="append",
             summary=detector.say_floor(limit),
             facts={"limit_per_minute": limit, "window_s": MINUTE_MS // 1000},
             may_trip=key.may_trip,
-            severity="warning" if key.late else detector.severity,
+            severity="warning" if key.late else None,
+            condition=detector.hits_sql,
         )
-        evidence = self._evidence(detector, key, finding)
-        evidence["count_so_far"] = reached.count_so_far
-        evidence["minute_from_ms"] = reached.window_step * STEP_MS
-        return Found(finding=finding, late=key.late, evidence=evidence)
-
-    def claims(self, claims: list[Claim]) -> list[Found]:
-        """Sources that spoke in names that are not theirs."""
-        return [self._claim(claim) for claim in claims]
-
-    def reuses(self, reuses: list[Reuse]) -> list[Found]:
-        """Agents whose ids came back with another content."""
-        return [self._reuse(reuse) for reuse in reuses]
-
-    def violations(self, violations: list[Violation]) -> list[Found]:
-        """Agents that acted after their trip."""
-        return [self._violation(violation) for violation in violations]
-
-    def _claim(self, claim: Claim) -> Found:
-        key = Key(claim.environment, claim.agent_id, f"source:{claim.source}")
-        start, detector = claim.hour * HOUR_MS, IdentityClaim()
-        many = claim.agent_id == "*"
-        finding = self._finding(
-            detector,
-            "rule",
-            key,
-            (start, start + HOUR_MS),
-            summary=detector.say_many(claim.source, self._max_claims) if many else detector.say(claim.source),
-            facts={"source": claim.source},
-            may_trip=False,
-        )
-        return Found(finding=finding, late=False, evidence={"sql": self._sql(key, finding, "not bound")})
-
-    def _reuse(self, reuse: Reuse) -> Found:
-        start, detector = reuse.hour * HOUR_MS, IdReuse()
-        window = (start, start + HOUR_MS)
-        finding = self._finding(
-            detector, "rule", reuse.key, window, summary=detector.say(), facts={}, may_trip=False
-        )
-        return Found(finding=finding, late=False, evidence={"sql": self._sql(reuse.key, finding, "true")})
-
-    def _violation(self, violation: Violation) -> Found:
-        key, trip, began_ms, row = violation
-        grace_ms = int(self._acting.config.grace_s * 1000)
-        finding = self._finding(
-            self._acting,
-            "rule",
-            key,
-            (trip.served_at_ms, trip.served_at_ms + grace_ms),
-            summary=self._acting.say(trip.mode),
-            facts={"trip_id": trip.trip_id, "mode": trip.mode, "tripped_at_ms": trip.served_at_ms},
-            may_trip=key.may_trip,
-            labels={"trip": trip.trip_id},
-        )
-        condition = f"action_kind <> 'none' and broker_time_ms > {trip.served_at_ms + grace_ms}"
-        evidence: dict[str, object] = {
-            "rows": [row],
-            "began_ms": began_ms,
-            "sql": look_further(key, condition, trip.served_at_ms, 1 << 62, append_time=True),
+        evidence = self._recent.samples(key, detector.name) | {
+            "count_so_far": reached.count_so_far,
+            "minute_from_ms": reached.window_step * STEP_MS,
         }
-        return Found(finding=finding, late=False, evidence=evidence)
+        return self._found(detector, conclusion, evidence)
 
-    def _finding(
-        self,
-        detector: Detector,
-        kind: FindingKind,
-        key: Key,
-        window: tuple[int, int],
-        *,
-        summary: str,
-        facts: dict[str, float | int | str],
-        may_trip: bool,
-        severity: Severity | None = None,
-        labels: dict[str, str] | None = None,
-    ) -> Finding:
-        return Finding(
+    def _found(self, detector: Detector, conclusion: Conclusion, evidence: dict[str, object]) -> Found:
+        key, (start_ms, end_ms) = conclusion.key, conclusion.window
+        finding = Finding(
             detector=detector.name,
-            kind=kind,
+            kind=conclusion.kind,
             environment=key.environment,
             agent_id=key.agent_id,
-            key=key.labels() | (labels or {}),
-            window_start_ms=window[0],
-            window_end_ms=window[1],
-            time_base="event" if kind == "statistical" or isinstance(detector, IdReuse) else "append",
+            key=key.labels() | dict(conclusion.labels),
+            window_start_ms=start_ms,
+            window_end_ms=end_ms,
+            time_base=conclusion.time_base,
             config_hash=self._hash,
-            severity=severity or detector.severity,
-            summary=summary,
-            facts=facts,
-            may_trip=may_trip,
+            severity=conclusion.severity or detector.severity,
+            summary=conclusion.summary,
+            facts=dict(conclusion.facts),
+            may_trip=conclusion.may_trip and not detector.config.shadow,
+            shadow=detector.config.shadow,
             runbook=detector.runbook,
         )
-
-    def _evidence(self, detector: CountingDetector, key: Key, finding: Finding) -> dict[str, object]:
-        samples = self._recent.samples(key, detector.name)
-        return {**samples, "sql": self._sql(key, finding, detector.hits_sql)}
-
-    def _sql(self, key: Key, finding: Finding, condition: str) -> str:
+        stated = {"rows": conclusion.rows, "traces": conclusion.traces, "sessions": conclusion.sessions}
         append_time = finding.time_base == "append" and key.via != "event"
-        return look_further(
-            key, condition, finding.window_start_ms, finding.window_end_ms, append_time=append_time
+        sql = look_further(key, conclusion.condition, start_ms, end_ms, append_time=append_time)
+        return Found(
+            finding=finding,
+            late=key.late,
+            evidence={**evidence, **{name: list(ids) for name, ids in stated.items() if ids}, "sql": sql},
+            withdrawn=conclusion.withdrawn,
         )

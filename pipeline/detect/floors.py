@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 
 import polars as pl
 
+from detectors.key import Key
 from detectors.window import MINUTE_MS, STEP_MS, STEPS_PER_WINDOW, steps_of, windows_of
-from pipeline.detect.model import Key
 
 PERIOD_MS = 5 * MINUTE_MS
 STEPS_PER_PERIOD = PERIOD_MS // STEP_MS

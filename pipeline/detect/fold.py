@@ -9,12 +9,10 @@ from typing import Any
 import polars as pl
 
 from detectors.acting_after_trip import ActingAfterTrip
-from detectors.auth_failure import AuthFailure
-from detectors.base import CountingDetector
-from detectors.error_spike import ErrorSpike
+from detectors.base import CountingDetector, RuleDetector, Watermark
 from detectors.window import MINUTE_MS
-from detectors.write_burst import WriteBurst
 from pipeline.detect import snapshot
+from pipeline.detect.build import counting_detectors, rule_detectors
 from pipeline.detect.columns import derive
 from pipeline.detect.config import DetectConfig
 from pipeline.detect.findings import Findings
@@ -23,7 +21,6 @@ from pipeline.detect.minutes import Minutes
 from pipeline.detect.model import Found, Partition, SignalBatch, Trip
 from pipeline.detect.recent import Recent
 from pipeline.detect.rows import ErrorRuns, Repeats
-from pipeline.detect.rules import Claims, Reuses
 from pipeline.detect.trips import Trips
 from pipeline.errors import ConfigError
 
@@ -38,19 +35,15 @@ class Detection:
     def __init__(self, config: DetectConfig) -> None:
         self._config = config
         self.config_hash = config.hash
-        self._detectors: list[CountingDetector] = [
-            ErrorSpike(config.error_spike),
-            WriteBurst(config.write_burst),
-            AuthFailure(config.auth_failure),
-        ]
+        self._detectors: list[CountingDetector] = counting_detectors(config)
         self._floored = [d for d in self._detectors if d.floor is not None]
         self._floors = Floors([d.floor.per_minute for d in self._floored if d.floor is not None])
         self._minutes = Minutes(self._detectors, config.max_keys, config.max_pending)
         self._repeats = Repeats(config.max_ids)
         self._runs: dict[Partition, ErrorRuns] = {}
-        self._claims = Claims(config.max_claims_per_hour)
-        self._reuses = Reuses()
-        self._trips = Trips(ActingAfterTrip(config.acting_after_trip), config.max_keys)
+        self._rules: list[RuleDetector] = rule_detectors(config)
+        self._acting = ActingAfterTrip(config.acting_after_trip)
+        self._trips = Trips(self._acting, config.max_keys)
         self._recent = Recent(self._detectors)
         self._findings = Findings(config, self._detectors, self._recent)
         self.ends: dict[Partition, int] = {}
@@ -98,7 +91,9 @@ class Detection:
 
     def trips(self, trips: list[Trip]) -> list[Found]:
         """Take in trips from `_control`, new or lifted: before the events that follow them."""
-        return self._findings.violations(self._trips.learn(trips))
+        if not self._acting.config.enabled:
+            return []
+        return [self._findings.rule(self._acting, one) for one in self._trips.learn(trips)]
 
     def observe(self, batch: SignalBatch) -> list[Found]:
         """Fold one batch in. Findings of rules and floors come at once, of statistics at the watermark."""
@@ -118,12 +113,12 @@ class Detection:
     def _observe_rows(self, partition: Partition, signals: pl.DataFrame) -> list[Found]:
         lateness_ms = int(self._config.lateness_s * 1000)
         rows = self._mark(partition, derive(signals, self.newest_ms[partition], lateness_ms))
-        reuses = self._reuses.add(rows.filter(pl.col("reused")))
         once = rows.filter(~pl.col("repeat")) if rows["repeat"].any() else rows
         self._advance(partition, rows)
         self._recent.add(once)
-        found = self._findings.claims(self._claims.add(once)) + self._findings.reuses(reuses)
-        found += self._findings.violations(self._trips.add(once))
+        found = [self._findings.rule(rule, one) for rule in self._rules for one in rule.observe(once)]
+        if self._acting.config.enabled:
+            found += [self._findings.rule(self._acting, one) for one in self._trips.observe(once)]
         return found + self._count(once)
 
     def _mark(self, partition: Partition, rows: pl.DataFrame) -> pl.DataFrame:
@@ -163,12 +158,15 @@ class Detection:
 
     def _close(self) -> list[Found]:
         stamped = [t for t in self.newest_broker_ms.values() if t is not None]
-        if stamped and len(stamped) == len(self.newest_broker_ms):
-            self._floors.expire(min(stamped))
-        watermark = self.watermark_ms
-        if watermark is None:
-            return []
-        return [self._findings.statistical(moment) for moment in self._minutes.close(watermark // MINUTE_MS)]
+        append_ms = min(stamped) if stamped and len(stamped) == len(self.newest_broker_ms) else None
+        if append_ms is not None:
+            self._floors.expire(append_ms)
+        watermark = Watermark(self.watermark_ms, append_ms)
+        found = [self._findings.rule(rule, one) for rule in self._rules for one in rule.close(watermark)]
+        if watermark.event_ms is None:
+            return found
+        moments = self._minutes.close(watermark.event_ms // MINUTE_MS)
+        return found + [self._findings.statistical(moment) for moment in moments]
 
     def snapshot(self) -> bytes:
         """The exact state, with the ends it stands at. Goes on with findings as if never stopped."""
@@ -203,8 +201,7 @@ class Detection:
             "repeats": self._repeats.state(),
             "floors": self._floors.state(),
             "minutes": self._minutes.state(),
-            "claims": self._claims.state(),
-            "reuses": self._reuses.state(),
+            "rules": {rule.name: rule.state() for rule in self._rules},
             "trips": self._trips.state(),
             "counters": (self.late_events, self.repeats),
         }
@@ -222,8 +219,8 @@ class Detection:
         self._repeats.load(state["repeats"])
         self._floors.load(state["floors"])
         self._minutes.load(state["minutes"], self._minutes.schema())
-        self._claims.load(state["claims"])
-        self._reuses.load(state["reuses"])
+        for rule in self._rules:
+            rule.load(state["rules"][rule.name])
         self._trips.load(state["trips"])
         self.late_events, self.repeats = state["counters"]
 

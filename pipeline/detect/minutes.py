@@ -8,7 +8,7 @@ import polars as pl
 
 from detectors.base import CountingDetector
 from detectors.evidence import Ints
-from pipeline.detect.model import Key
+from detectors.key import Key
 from pipeline.detect.statistics import Crossed, Statistic
 
 GROUP = ["minute", "env", "agent", "via"]

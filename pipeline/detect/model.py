@@ -44,32 +44,5 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
     late: bool
     evidence: dict[str, object]
     """Sample traces, sessions and row identities, counts so far, SQL to look further."""
-
-
-class Key(NamedTuple):
-    """Whose events are counted together. `via` keeps apart what may trip from what may not:
-
-    "" a bound source, appended by the broker's clock; "create" or "event" other clocks (see
-    schemas/record.py TimeKind); "source:<name>" whatever an unbound source sends, under no agent's name.
-    """
-
-    environment: str
-    agent_id: str
-    via: str
-    late: bool = False
-
-    @property
-    def may_trip(self) -> bool:
-        """Only what is bound, broker-stamped and punctual."""
-        return self.via == "" and not self.late
-
-    def labels(self) -> dict[str, str]:
-        """The part of a finding's key that says why it may not trip."""
-        labels: dict[str, str] = {}
-        if self.via.startswith("source:"):
-            labels["source"] = self.via.removeprefix("source:")
-        elif self.via:
-            labels["clock"] = self.via
-        if self.late:
-            labels["arrival"] = "late"
-        return labels
+    withdrawn: str | None = None
+    """Why the finding of this identity, found before, no longer holds."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import polars as pl
 
 from detectors.base import CountingDetector
-from pipeline.detect.model import Key
+from detectors.key import Key
 
 KEPT_ROWS = 50_000
 SAMPLES = 5

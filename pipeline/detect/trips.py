@@ -6,8 +6,10 @@ import msgspec
 import polars as pl
 
 from detectors.acting_after_trip import ActingAfterTrip
-from pipeline.detect.model import Key, Trip
-from pipeline.detect.rules import Remembered, Violation
+from detectors.base import Conclusion, Watermark
+from detectors.key import Key
+from detectors.remembered import Remembered
+from pipeline.detect.model import Trip
 
 MERGE_FRAMES = 64
 MAX_TRIPS = 10_000
@@ -39,7 +41,7 @@ class Trips:
         self._newest: list[pl.DataFrame] = []
         self._reported = Remembered[tuple[Key, str]]()
 
-    def learn(self, trips: list[Trip]) -> list[Violation]:
+    def learn(self, trips: list[Trip]) -> list[Conclusion]:
         """Take in new or lifted trips; actions seen before their trip's record are judged now."""
         fresh = [trip for trip in trips if trip.trip_id not in self._known]
         self._known |= {trip.trip_id: trip for trip in trips}
@@ -52,8 +54,8 @@ class Trips:
         self._merge()
         return [violation for trip in fresh for violation in self._judge(self._newest[0], trip)]
 
-    def add(self, rows: pl.DataFrame) -> list[Violation]:
-        """Rows with derived columns: remember actions, judge them against the trips."""
+    def observe(self, rows: pl.DataFrame) -> list[Conclusion]:
+        """Remember actions, judge them against the trips."""
         acting = rows.filter(self._detector.actions()).with_columns(
             self._detector.began_ms().alias("began_ms")
         )
@@ -64,6 +66,9 @@ class Trips:
         if len(self._newest) >= MERGE_FRAMES:
             self._merge()
         return [violation for trip in self._concerned(acting) for violation in self._judge(acting, trip)]
+
+    def close(self, watermark: Watermark) -> list[Conclusion]:  # noqa: ARG002 (nothing waits)
+        return []
 
     def _concerned(self, actions: pl.DataFrame) -> list[Trip]:
         """The trips that some of these actions may violate: a fleet may be under hundreds, and a batch
@@ -78,7 +83,7 @@ class Trips:
             and (trip.selector.agent is None or trip.selector.agent in agents or None in agents)
         ]
 
-    def _judge(self, actions: pl.DataFrame, trip: Trip) -> list[Violation]:
+    def _judge(self, actions: pl.DataFrame, trip: Trip) -> list[Conclusion]:
         after = pl.col("began_ms") > trip.served_at_ms + int(self._detector.config.grace_s * 1000)
         if trip.lifted_at_ms is not None:
             after &= pl.col("began_ms") < trip.lifted_at_ms
@@ -89,12 +94,24 @@ class Trips:
             .with_columns(pl.format("{}/{}/{}/{}", "topic_id", "partition", "offset", "item").alias("row"))
         )
         return [
-            Violation(key, trip, began_ms, row)
-            for env, agent, via, began_ms, row in found.select(
-                "env", "agent", "via", "began_ms", "row"
-            ).iter_rows()
+            self._conclusion(key, trip, row)
+            for env, agent, via, row in found.select("env", "agent", "via", "row").iter_rows()
             if self._reported.add((key := Key(env, agent, via), trip.trip_id))
         ]
+
+    def _conclusion(self, key: Key, trip: Trip, row: str) -> Conclusion:
+        begins = trip.served_at_ms + int(self._detector.config.grace_s * 1000)
+        return Conclusion(
+            key=key,
+            window=(trip.served_at_ms, begins),
+            time_base="append",
+            summary=self._detector.say(trip.mode),
+            labels={"trip": trip.trip_id},
+            facts={"trip_id": trip.trip_id, "mode": trip.mode, "tripped_at_ms": trip.served_at_ms},
+            may_trip=key.may_trip,
+            rows=(row,),
+            condition=f"action_kind <> 'none' and broker_time_ms > {begins}",
+        )
 
     def _merge(self) -> None:
         newest = (

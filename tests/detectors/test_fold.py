@@ -183,7 +183,7 @@ def test_a_source_cannot_page_another_agent_as_itself() -> None:
 def test_a_source_with_a_thousand_false_names_makes_a_bounded_number_of_findings() -> None:
     rows = [signal(START_MS + i, bound=False, agent_id=f"victim-{i}") for i in range(1000)]
     found = detect(rows)
-    assert len(found) == CONFIG.max_claims_per_hour + 1
+    assert len(found) == CONFIG.identity_claim.max_per_hour + 1
     assert found[-1].finding.agent_id == "*"
 
 

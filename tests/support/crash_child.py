@@ -251,6 +251,7 @@ def serve_requests() -> None:
     _end_with_parent()
     for name in LOADED:
         importlib.import_module(name)
+    _build_once()
     print("loaded", flush=True)
     for line in sys.stdin:
         request = json.loads(line)
@@ -260,6 +261,18 @@ def serve_requests() -> None:
             _run(request)
         print(pid, flush=True)
         print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
+
+
+def _build_once() -> None:
+    """What every child would build again, alike and without a file: the redaction engine, the plug-ins."""
+    from apprise import Apprise
+
+    from pipeline.redact.config import RedactionConfig
+    from pipeline.redact.find import engine
+
+    built = engine.Engine(RedactionConfig(names="off"))
+    engine.Engine = lambda _: built  # pyright: ignore[reportAttributeAccessIssue] (all are configured alike)
+    assert Apprise.instantiate("json://localhost") is not None
 
 
 def _run(request: dict[str, Any]) -> None:
