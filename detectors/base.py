@@ -1,4 +1,4 @@
-"""What a detector is: a frozen configuration, what it looks at, its words for what it found, and its own cases.
+"""What a detector is: a frozen configuration, what it looks at, its words for findings, and its own cases.
 
 A detector is pure. There are two kinds. A counting detector names what to count per (environment, agent)
 and minute; `pipeline.detect` counts for all of them in one pass, tests the counts, and asks for words. A rule
@@ -173,7 +173,7 @@ class RuleDetector(Detector, Protocol):
         ...
 
     def close(self, watermark: Watermark) -> list[Conclusion]:
-        """What is proven now that nothing older can come. Called after every batch: cheap where nothing waits."""
+        """What is proven now that nothing older can come. After every batch: cheap where nothing waits."""
         ...
 
     def state(self) -> Any:

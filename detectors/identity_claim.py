@@ -38,7 +38,8 @@ class Claim(NamedTuple):
 class IdentityClaim:
     """Events whose source binding does not cover the agent and environment they name.
 
-    Once per (source, claimed environment and agent) and hour of append time; beyond a limit one for the source.
+    Once per (source, claimed environment and agent) and hour of append time; beyond a limit once for
+    the source.
     """
 
     name: ClassVar[str] = "identity_claim"
