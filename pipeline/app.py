@@ -47,7 +47,7 @@ from pipeline.topics.kafka import KafkaConsumer, KafkaProducer
 from pipeline.topics.local import LocalConsumer, LocalProducer
 from pipeline.watch import Watch
 from pipeline.worker import Worker
-from schemas.finding import FindingRow, IncidentRow
+from schemas.finding import RowOfFindings
 from schemas.log_entry import SegmentRef
 from schemas.record import Row
 
@@ -272,7 +272,7 @@ class App:
     def _new_deliverer(self) -> Deliverer:
         append_log = AppendLog(self.store, FINDINGS, writer_id=self.writer_id, now_ms=self._now_ms)
 
-        def append(rows: Sequence[FindingRow | IncidentRow]) -> None:
+        def append(rows: Sequence[RowOfFindings]) -> None:
             append_log.append([AppendRow.of(row) for row in rows])
 
         return Deliverer(

@@ -140,7 +140,8 @@ class Watch:
                 self._agents.update(batch.signals["agent_id"].unique())
             for key in self._tail.gone(self._now_ms()):
                 found += detection.leave(key) if key in detection.newest_ms else []
-            trips = {one.finding.finding_id: text for one in found if (text := self._trip(one))}
+            standing = [one for one in found if one.withdrawn is None and not one.finding.shadow]
+            trips = {one.finding.finding_id: text for one in standing if (text := self._trip(one))}
             for batch in batches:
                 key = (batch.topic_id, batch.partition)
                 self._folded[key] = max(self._folded.get(key, 0), batch.end)

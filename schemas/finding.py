@@ -1,13 +1,15 @@
 """The finding: what a detector concluded about one key in one window."""
 
 import hashlib
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import msgspec
 
 Severity = Literal["info", "warning", "critical"]
 FindingKind = Literal["statistical", "floor", "rule"]
 TimeBase = Literal["event", "append"]
+Verdict = Literal["real", "false", "expected"]
+"""real: something was wrong. false: nothing was. expected: it was as it said, and meant to be."""
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,10 +60,24 @@ class FindingRow(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     finding: Finding
     incident_id: str
+    """Empty for one found in shadow."""
     late: bool
     found_at_ms: int
     evidence: dict[str, object]
     """Sample traces, sessions and row identities, the SQL to look further, the switch state."""
+
+
+class WithdrawalRow(msgspec.Struct, frozen=True, kw_only=True):
+    """That a finding no longer holds, as a row of the `_findings` partition: the approval came late, say."""
+
+    kind: Literal["withdrawal"] = "withdrawal"
+    id: str
+    finding_id: str
+    incident_id: str
+    environment: str
+    agent_id: str
+    at_ms: int
+    reason: str
 
 
 class IncidentRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,6 +94,11 @@ class IncidentRow(msgspec.Struct, frozen=True, kw_only=True):
     at_ms: int
     by: str
     reason: str
+    verdict: Verdict | None = None
+    """Whether it was real, as the person says who resolved it."""
+
+
+RowOfFindings: TypeAlias = FindingRow | WithdrawalRow | IncidentRow
 
 
 def _digest(fields: list[object]) -> str:

@@ -4,7 +4,7 @@ from typing import Literal
 
 import msgspec
 
-from schemas.finding import Severity
+from schemas.finding import Severity, Verdict
 
 IncidentStatus = Literal["open", "acknowledged", "resolved"]
 
@@ -23,3 +23,5 @@ class Incident(msgspec.Struct, frozen=True, kw_only=True):
     updated_at_ms: int
     findings: int
     summary: str
+    verdict: Verdict | None = None
+    """What was said of it when it was resolved."""

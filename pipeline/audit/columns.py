@@ -104,20 +104,30 @@ EVENT_COLUMNS: tuple[TypedColumn, ...] = (
     _dead_letter("length", pa.int64()),
     _dead_letter("error_position", pa.int64()),
 )
-_IN_APPEND_PARTITIONS: tuple[RowKind, ...] = ("command", "erasure", "hold", "finding", "incident")
+_IN_APPEND_PARTITIONS: tuple[RowKind, ...] = (
+    *("command", "erasure", "hold", "finding", "withdrawal", "incident"),
+)
+_TELLING: tuple[RowKind, ...] = ("withdrawal", "incident")
 _BY_SOMEBODY: tuple[RowKind, ...] = ("command", "erasure", "hold", "incident")
 APPEND_COLUMNS: tuple[TypedColumn, ...] = (
     _append("id", dict.fromkeys(_IN_APPEND_PARTITIONS, "id")),
     _append("at_ms", {**dict.fromkeys(_IN_APPEND_PARTITIONS, "at_ms"), "finding": "found_at_ms"}, pa.int64()),
     _append("command", {"command": "command"}),
-    _append("finding_id", {"command": "finding_id", "finding": "id"}),
-    _append("incident_id", {"finding": "incident_id", "incident": "incident_id"}),
+    _append("finding_id", {"command": "finding_id", "finding": "id", "withdrawal": "finding_id"}),
+    _append("incident_id", dict.fromkeys(("finding", "withdrawal", "incident"), "incident_id")),
     _append("detector", {"finding": "finding.detector"}),
     _append(
         "environment",
-        {"command": "selector.environment", "finding": "finding.environment", "incident": "environment"},
+        {
+            "command": "selector.environment",
+            "finding": "finding.environment",
+            **dict.fromkeys(_TELLING, "environment"),
+        },
     ),
-    _append("agent_id", {"command": "selector.agent", "finding": "finding.agent_id", "incident": "agent_id"}),
+    _append(
+        "agent_id",
+        {"command": "selector.agent", "finding": "finding.agent_id", **dict.fromkeys(_TELLING, "agent_id")},
+    ),
     _append("severity", {"finding": "finding.severity", "incident": "severity"}),
     _append("status", {"incident": "status"}),
     _append("by", dict.fromkeys(_BY_SOMEBODY, "by")),

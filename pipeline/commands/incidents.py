@@ -2,6 +2,7 @@
 
 import getpass
 import json
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,6 +19,14 @@ ConfigOption = Annotated[Path | None, typer.Option("--config", help="The file; b
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 ByOption = Annotated[str | None, typer.Option("--by", help="Your name; by default the login name.")]
 ReasonOption = Annotated[str, typer.Option("--reason", help="Why; it is kept in the audit store.")]
+
+
+class VerdictName(StrEnum):
+    """What an incident was."""
+
+    REAL = "real"
+    FALSE = "false"
+    EXPECTED = "expected"
 
 
 @app.command("list")
@@ -98,23 +107,33 @@ def ack(
 @app.command()
 def resolve(
     incident: Annotated[str, typer.Argument(help="The incident's id.")],
+    verdict: Annotated[
+        VerdictName | None,
+        typer.Option("--verdict", help="Whether it was real; replay and the weekly review count by it."),
+    ] = None,
     by: ByOption = None,
     reason: ReasonOption = "",
     config: ConfigOption = None,
     store: StoreOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Close an incident. A finding soon after reopens it.
+    """Close an incident and say what it was. A finding soon after reopens it.
 
-    Example:
+    real: something was wrong. false: nothing was. expected: it was as it said, and meant to be. An
+    incident that is closed takes a verdict too.
 
-      auditfuse incidents resolve inc_0f3c5a7e9b1d2f4a6c8e0b1d-1 --reason "rolled back to 1.4"
+    Examples:
+
+      auditfuse incidents resolve inc_0f3c5a7e9b1d2f4a6c8e0b1d-1 --verdict real --reason "rolled back to 1.4"
+
+      auditfuse incidents resolve inc_0f3c5a7e9b1d2f4a6c8e0b1d-1 --verdict expected --reason "month-end run"
     """
     from pipeline.clock import system_now_ms
 
     name = by or getpass.getuser()
     kept = _fit(reason, config, store)
-    _report(_open(config, store).resolve(incident, name, kept, system_now_ms()), as_json)
+    said = verdict.value if verdict is not None else None
+    _report(_open(config, store).resolve(incident, name, kept, system_now_ms(), said), as_json)
 
 
 def _open(config: Path | None, store: str | None) -> "StateDatabase":

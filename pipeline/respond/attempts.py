@@ -7,8 +7,8 @@ from sqlalchemy import Connection, func, insert, select, update
 
 from pipeline.respond import page as paging
 from pipeline.respond import tables
+from pipeline.respond.batch import new_message
 from pipeline.respond.config import RespondConfig
-from pipeline.respond.consume import new_message
 from pipeline.respond.incidents import SEVERITY_RANK
 from pipeline.respond.pager import Sent
 from pipeline.respond.plan import DEAD_MAN, SUMMARY, Message, backoff_ms

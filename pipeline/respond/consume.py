@@ -4,7 +4,7 @@ The functions here take part in a transaction that the caller began; none of the
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
 from sqlalchemy import Connection, case, insert, select, update
@@ -13,25 +13,15 @@ from sqlalchemy.exc import IntegrityError
 from pipeline.errors import StoreError
 from pipeline.respond import incidents as grouping
 from pipeline.respond import tables
+from pipeline.respond.batch import NO_INCIDENT, Batch, FoundFinding, was_tripped
 from pipeline.respond.config import RespondConfig
-from pipeline.respond.incidents import PAGED, SEVERITY_RANK, Change, Episode
-from schemas.finding import Finding, FindingRow, IncidentRow
+from pipeline.respond.incidents import Change, Episode
+from schemas.finding import Finding, FindingRow, RowOfFindings, WithdrawalRow
 
 Ends = Mapping[tuple[str, int], tuple[int, int]]
 """(topic id, partition) → (old sealed end, new sealed end)."""
 _CHUNK = 500
 """Values in one IN list: both databases take more, but not any number."""
-
-
-class FoundFinding(Protocol):
-    """A finding as the detect stage hands it over."""
-
-    @property
-    def finding(self) -> Finding: ...
-    @property
-    def late(self) -> bool: ...
-    @property
-    def evidence(self) -> Mapping[str, object]: ...
 
 
 class ConsumedElsewhere(StoreError):
@@ -77,20 +67,23 @@ def take(
     config: RespondConfig,
 ) -> Consumed:
     """Store the findings that are new, what they do to incidents, and what has to be told of it."""
-    fresh = _not_known(connection, found)
+    fresh = _not_known(connection, [item for item in found if item.withdrawn is None])
     stored = _latest_episodes(connection, {item.finding.incident_key for item in fresh.values()})
-    batch = _Batch(stored, trips, now_ms, config)
+    batch = Batch(stored, trips, now_ms, config)
     for finding_id, item in fresh.items():
         batch.fold(finding_id, item)
     _write_incidents(connection, batch, {episode.incident.incident_id for episode in stored.values()})
     records = [
-        {"finding_id": row.id, "incident_id": row.incident_id, "found_at_ms": now_ms}
+        {"finding_id": row.id, "incident_id": row.incident_id, "found_at_ms": now_ms, "withdrawn": False}
         for row in batch.findings
     ]
     _insert(connection, tables.findings, records)
     _append(connection, batch.appends)
     messages = list(batch.messages())
     _insert(connection, tables.pages, messages)
+    for item in found:
+        if item.withdrawn is not None:
+            _withdraw(connection, item.finding, item.withdrawn, now_ms)
     return Consumed(findings=batch.findings, paged=list(batch.paged), messages=len(messages))
 
 
@@ -103,96 +96,6 @@ def store_change(connection: Connection, change: Change) -> None:
     )
     if change.row is not None:
         _append(connection, [change.row])
-
-
-class _Batch:
-    """The changes of one transaction, in the order of the findings."""
-
-    def __init__(
-        self, stored: Mapping[str, Episode], trips: Mapping[str, str], now_ms: int, config: RespondConfig
-    ) -> None:
-        self.latest = dict(stored)
-        self.changed: dict[str, Episode] = {}
-        self.leads: dict[str, FindingRow] = {}
-        self.trips: dict[str, str] = {}
-        self.paged: dict[str, Change] = {}
-        self.findings: list[FindingRow] = []
-        self.appends: list[FindingRow | IncidentRow] = []
-        self._trips_by_finding = trips
-        self._now_ms = now_ms
-        self._config = config
-
-    def fold(self, finding_id: str, item: FoundFinding) -> None:
-        finding = item.finding
-        change = grouping.fold(self.latest.get(finding.incident_key), finding, self._now_ms, self._config)
-        incident_id = change.episode.incident.incident_id
-        row = FindingRow(
-            id=finding_id,
-            finding=finding,
-            incident_id=incident_id,
-            late=item.late,
-            found_at_ms=self._now_ms,
-            evidence=dict(item.evidence),
-        )
-        self.latest[finding.incident_key] = change.episode
-        self.changed[incident_id] = change.episode
-        self.findings.append(row)
-        self.appends.append(row)
-        if change.row is not None:
-            self.appends.append(change.row)
-        if change.kind in PAGED:
-            self.leads[incident_id] = row
-            # Opened and raised in one batch is one page: opened, at the higher severity.
-            first = self.paged.get(incident_id)
-            self.paged[incident_id] = msgspec.structs.replace(change, kind=first.kind) if first else change
-        done = self._trips_by_finding.get(finding_id)
-        if done is not None and not (_tripped(self.trips.get(incident_id)) and not _tripped(done)):
-            self.trips[incident_id] = done
-
-    def messages(self) -> Iterator[dict[str, Any]]:
-        wait_until_ms = self._now_ms + int(self._config.append_wait_s * 1000)
-        for incident_id, change in self.paged.items():
-            incident = change.episode.incident
-            for target in self._config.targets_for(incident.severity, incident.environment):
-                yield new_message(
-                    page_id=f"{incident_id}/{change.episode.changes}",
-                    target=target,
-                    change=change.kind,
-                    incident_id=incident_id,
-                    severity_rank=SEVERITY_RANK[incident.severity],
-                    now_ms=self._now_ms,
-                    awaits_row=self.leads[incident_id].id,
-                    awaits_until_ms=wait_until_ms,
-                )
-
-
-def new_message(
-    *,
-    page_id: str,
-    target: str,
-    change: str,
-    incident_id: str | None,
-    severity_rank: int,
-    now_ms: int,
-    awaits_row: str | None = None,
-    awaits_until_ms: int = 0,
-    body: bytes | None = None,
-) -> dict[str, Any]:
-    """A row of `pages` that nothing was done about yet."""
-    return {
-        "page_id": page_id,
-        "target": target,
-        "change": change,
-        "incident_id": incident_id,
-        "severity_rank": severity_rank,
-        "awaits_row": awaits_row,
-        "awaits_until_ms": awaits_until_ms,
-        "body": body,
-        "state": "pending",
-        "attempts": 0,
-        "next_attempt_at_ms": now_ms,
-        "created_at_ms": now_ms,
-    }
 
 
 def _not_known(connection: Connection, found: Sequence[FoundFinding]) -> dict[str, FoundFinding]:
@@ -221,7 +124,35 @@ def _latest_episodes(connection: Connection, keys: Iterable[str]) -> dict[str, E
     return latest
 
 
-def _write_incidents(connection: Connection, batch: _Batch, known: set[str]) -> None:
+def _withdraw(connection: Connection, finding: Finding, reason: str, now_ms: int) -> None:
+    """Take a stored finding back: its incident is resolved once none of its findings is left."""
+    table, finding_id = tables.findings, finding.finding_id
+    known = connection.execute(select(table).where(table.c.finding_id == finding_id)).first()
+    if known is None or known.withdrawn:
+        return  # never stored, so that nobody knows of it; or taken back before
+    incident_id = str(known.incident_id)
+    row = WithdrawalRow(
+        id=f"{finding_id}/withdrawn",
+        finding_id=finding_id,
+        incident_id=incident_id,
+        environment=finding.environment,
+        agent_id=finding.agent_id,
+        at_ms=now_ms,
+        reason=reason,
+    )
+    connection.execute(update(table).where(table.c.finding_id == finding_id).values(withdrawn=True))
+    _append(connection, [row])
+    standing = select(table.c.finding_id).where((table.c.incident_id == incident_id) & ~table.c.withdrawn)
+    if incident_id == NO_INCIDENT or connection.execute(standing.limit(1)).first() is not None:
+        return
+    query = select(tables.incidents.c.episode).where(tables.incidents.c.incident_id == incident_id)
+    episode = msgspec.json.decode(connection.execute(query.with_for_update()).scalar_one(), type=Episode)
+    change = grouping.resolve(episode, grouping.BY_RECOVERY, f"withdrawn: {reason}", now_ms)
+    if change is not None:
+        store_change(connection, change)
+
+
+def _write_incidents(connection: Connection, batch: Batch, known: set[str]) -> None:
     table = tables.incidents
     new: list[dict[str, Any]] = []
     for incident_id, episode in batch.changed.items():
@@ -240,14 +171,10 @@ def _write_incidents(connection: Connection, batch: _Batch, known: set[str]) -> 
 
 def _kept_trip(done: str, *, reopened: bool) -> Any:
     """What a page says was done: that it was tripped outweighs that a later finding tripped no more."""
-    if reopened or _tripped(done):
+    if reopened or was_tripped(done):
         return done
     table = tables.incidents
     return case((table.c.trip.like("tripped%"), table.c.trip), else_=done)
-
-
-def _tripped(done: str | None) -> bool:
-    return done is not None and done.startswith("tripped")
 
 
 def _columns(episode: Episode) -> dict[str, Any]:
@@ -264,7 +191,7 @@ def _columns(episode: Episode) -> dict[str, Any]:
     }
 
 
-def _append(connection: Connection, rows: Sequence[FindingRow | IncidentRow]) -> None:
+def _append(connection: Connection, rows: Sequence[RowOfFindings]) -> None:
     bodies = [{"row_id": row.id, "kind": row.kind, "body": msgspec.json.encode(row)} for row in rows]
     _insert(connection, tables.appends, bodies)
 

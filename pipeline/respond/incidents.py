@@ -5,7 +5,7 @@ from typing import Literal
 import msgspec
 
 from pipeline.respond.config import RespondConfig
-from schemas.finding import Finding, IncidentRow, Severity
+from schemas.finding import Finding, IncidentRow, Severity, Verdict
 from schemas.incident import Incident, IncidentStatus
 
 ChangeKind = Literal["opened", "reopened", "raised", "counted", "acknowledged", "resolved"]
@@ -58,11 +58,15 @@ def acknowledge(current: Episode, by: str, reason: str, now_ms: int) -> Change |
     return _set_status(current, "acknowledged", by, reason, now_ms)
 
 
-def resolve(current: Episode, by: str, reason: str, now_ms: int) -> Change | None:
-    """It is over. None where it already was."""
-    if current.incident.status == "resolved":
+def resolve(
+    current: Episode, by: str, reason: str, now_ms: int, verdict: Verdict | None = None
+) -> Change | None:
+    """It is over; `verdict` says whether it was real, also of one that is over. None: nothing to change."""
+    if current.incident.status == "resolved" and verdict in (None, current.incident.verdict):
         return None
-    return _set_status(current, "resolved", by, reason, now_ms)
+    kept = verdict or current.incident.verdict
+    incident = msgspec.structs.replace(current.incident, verdict=kept)
+    return _set_status(msgspec.structs.replace(current, incident=incident), "resolved", by, reason, now_ms)
 
 
 def _open(finding: Finding, number: int, now_ms: int) -> Change:
@@ -103,7 +107,13 @@ def _again(current: Episode, finding: Finding, now_ms: int, kind: ChangeKind) ->
         return Change(kind=kind, episode=episode, row=None)
     status: IncidentStatus = "open" if kind == "reopened" else incident.status
     severity = max(incident.severity, finding.severity, key=SEVERITY_RANK.__getitem__)
-    incident = msgspec.structs.replace(incident, severity=severity, status=status, summary=finding.summary)
+    incident = msgspec.structs.replace(
+        incident,
+        severity=severity,
+        status=status,
+        summary=finding.summary,
+        verdict=None if kind == "reopened" else incident.verdict,
+    )
     episode = msgspec.structs.replace(
         episode, incident=incident, resolved_at_ms=None, lead_finding_id=finding.finding_id
     )
@@ -134,5 +144,6 @@ def _told(episode: Episode, kind: ChangeKind, by: str, reason: str) -> Change:
         at_ms=incident.updated_at_ms,
         by=by,
         reason=f"{kind}: {reason}" if reason else kind,
+        verdict=incident.verdict,
     )
     return Change(kind=kind, episode=episode, row=row)

@@ -9,19 +9,23 @@ from sqlalchemy import Connection, Row, and_, case, delete, exists, func, insert
 from pipeline.respond import page as paging
 from pipeline.respond import tables
 from pipeline.respond.attempts import record_attempt
+from pipeline.respond.batch import new_message
 from pipeline.respond.config import RespondConfig
-from pipeline.respond.consume import new_message
 from pipeline.respond.incidents import SEVERITY_RANK, Episode
 from pipeline.respond.page import Page
 from pipeline.respond.pager import Sent
 from pipeline.respond.plan import MINUTE_MS, SUMMARY, Message
 from pipeline.respond.state import StateDatabase
-from schemas.finding import FindingRow, IncidentRow, Severity
+from schemas.finding import FindingRow, IncidentRow, RowOfFindings, Severity, WithdrawalRow
 
 DUE_LIMIT = 20_000
 """Messages looked at in one round of a target; without their text."""
 _SEVERITIES: dict[int, Severity] = {rank: severity for severity, rank in SEVERITY_RANK.items()}
-_ROWS = {"finding": msgspec.json.Decoder(FindingRow), "incident": msgspec.json.Decoder(IncidentRow)}
+_ROWS: dict[str, msgspec.json.Decoder[RowOfFindings]] = {
+    "finding": msgspec.json.Decoder(FindingRow),
+    "withdrawal": msgspec.json.Decoder(WithdrawalRow),
+    "incident": msgspec.json.Decoder(IncidentRow),
+}
 
 
 class Content(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,7 +65,7 @@ class Outbox:
         self._state = state
         self._config = config
 
-    def pending_appends(self, limit: int) -> list[tuple[int, FindingRow | IncidentRow]]:
+    def pending_appends(self, limit: int) -> list[tuple[int, RowOfFindings]]:
         """The oldest rows that are not sealed in `_findings` yet."""
         table = tables.appends
         query = select(table.c.seq, table.c.kind, table.c.body).order_by(table.c.seq).limit(limit)

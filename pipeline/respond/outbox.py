@@ -24,9 +24,9 @@ from pipeline.respond.page import Page, render
 from pipeline.respond.pager import Pager, Sent
 from pipeline.respond.plan import Message, backoff_ms, plan
 from pipeline.respond.state import StateDatabase
-from schemas.finding import FindingRow, IncidentRow
+from schemas.finding import RowOfFindings
 
-AppendFindings = Callable[[list[FindingRow | IncidentRow]], None]
+AppendFindings = Callable[[list[RowOfFindings]], None]
 """Seals rows in `_findings`, leaving out ids that are there already. Blocking; raises where it cannot."""
 SwitchState = Callable[[str, str], str | None]
 """The kill-switch state of (environment, agent) in words."""

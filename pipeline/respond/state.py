@@ -14,10 +14,11 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from pipeline.errors import AuditfuseError, StoreError
 from pipeline.respond import consume, tables
 from pipeline.respond import incidents as grouping
+from pipeline.respond.batch import FoundFinding
 from pipeline.respond.config import RespondConfig, StateConfig
-from pipeline.respond.consume import Consumed, ConsumedElsewhere, Ends, FoundFinding
+from pipeline.respond.consume import Consumed, ConsumedElsewhere, Ends
 from pipeline.respond.incidents import Change, Episode
-from schemas.finding import FindingRow
+from schemas.finding import FindingRow, Verdict
 from schemas.incident import Incident
 
 __all__ = ["Consumed", "ConsumedElsewhere", "StateConfig", "StateDatabase", "StateUnavailable"]
@@ -93,9 +94,11 @@ class StateDatabase:
         """A person takes it on. Raises StoreError for an unknown incident."""
         return self._change(incident_id, lambda now: grouping.acknowledge(now, by, reason, now_ms))
 
-    def resolve(self, incident_id: str, by: str, reason: str, now_ms: int) -> Incident:
-        """It is over. Raises StoreError for an unknown incident."""
-        return self._change(incident_id, lambda now: grouping.resolve(now, by, reason, now_ms))
+    def resolve(
+        self, incident_id: str, by: str, reason: str, now_ms: int, verdict: Verdict | None = None
+    ) -> Incident:
+        """It is over, and was real or not. Raises StoreError for an unknown incident."""
+        return self._change(incident_id, lambda now: grouping.resolve(now, by, reason, now_ms, verdict))
 
     def resolve_quiet(self, now_ms: int, detector_now_ms: int | None = None) -> list[str]:
         """Resolve the incidents that have been quiet for long enough; returns their ids.

@@ -6,6 +6,7 @@ from typing import Any
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     Column,
     Connection,
     Engine,
@@ -26,7 +27,7 @@ from pipeline import durable
 from pipeline.errors import ConfigError
 from pipeline.respond.config import StateConfig
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 READ_ONLY = "auditfuse_read_only"
 """Execution option of connections that only read: they take no lock."""
 
@@ -67,6 +68,7 @@ findings = Table(
     Column("finding_id", String, primary_key=True),
     Column("incident_id", String, nullable=False, index=True),
     Column("found_at_ms", BigInteger, nullable=False),
+    Column("withdrawn", Boolean, nullable=False),
 )
 
 appends = Table(

@@ -3,6 +3,7 @@
 import sqlite3
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from pipeline.errors import ConfigError, StoreError
 from pipeline.respond.config import RespondConfig, StateConfig
 from pipeline.respond.messages import Outbox
 from pipeline.respond.state import ConsumedElsewhere, StateDatabase, StateUnavailable
-from schemas.finding import FindingRow, IncidentRow
+from schemas.finding import FindingRow, IncidentRow, WithdrawalRow
 
 PART = ("traces.0123456789abcdef0123456789abcdef", 0)
 NOW_MS = START_MS + 10_000
@@ -249,3 +250,49 @@ def test_the_tables_and_queries_are_postgresqls_too() -> None:
         for index in table.indexes:
             str(CreateIndex(index).compile(dialect=dialect))
     assert "BIGSERIAL" in str(CreateTable(tables.pages).compile(dialect=dialect))
+
+
+def test_a_finding_in_shadow_is_kept_and_tells_nobody(state: StateDatabase) -> None:
+    consumed = state.consume([found(shadow=True)], {PART: (0, 40)}, NOW_MS)
+    assert (consumed.messages, consumed.paged, state.incidents()) == (0, [], [])
+    [(_, row)] = outbox(state).pending_appends(10)
+    assert isinstance(row, FindingRow)
+    assert (row.finding.shadow, row.incident_id) == (True, "")
+
+
+def test_an_incident_is_resolved_once_all_its_findings_are_withdrawn(state: StateDatabase) -> None:
+    first, second = found(), found(window=1)
+    state.consume([first, second], {PART: (0, 40)}, NOW_MS)
+    state.consume([replace(first, withdrawn="approved")], {PART: (40, 50)}, NOW_MS)
+    assert state.incidents()[0].status == "open"
+    state.consume([replace(second, withdrawn="approved")], {PART: (50, 60)}, NOW_MS)
+    [incident] = state.incidents(include_resolved=True)
+    assert incident.status == "resolved"
+    rows = [row for _, row in outbox(state).pending_appends(10)]
+    assert [row.finding_id for row in rows if isinstance(row, WithdrawalRow)] == [
+        first.finding.finding_id,
+        second.finding.finding_id,
+    ]
+    assert isinstance(rows[-1], IncidentRow)
+    assert rows[-1].reason == "resolved: withdrawn: approved"
+
+
+def test_a_withdrawal_counts_once_and_only_of_what_is_known(state: StateDatabase) -> None:
+    state.consume([replace(found(), withdrawn="approved")], {PART: (0, 40)}, NOW_MS)
+    assert outbox(state).pending_appends(10) == []
+    # Found and withdrawn in one transaction, and told again after a restart.
+    both = [found(), replace(found(), withdrawn="approved")]
+    state.consume(both, {PART: (40, 50)}, NOW_MS)
+    state.consume(both, {PART: (50, 60)}, NOW_MS)
+    kinds = [row.kind for _, row in outbox(state).pending_appends(10)]
+    assert kinds == ["finding", "incident", "withdrawal", "incident"]
+
+
+def test_a_verdict_can_be_given_when_and_after_it_is_resolved(state: StateDatabase) -> None:
+    state.consume([found()], {PART: (0, 40)}, NOW_MS)
+    [incident] = state.incidents()
+    assert state.resolve(incident.incident_id, "maria", "", NOW_MS).verdict is None
+    assert state.resolve(incident.incident_id, "maria", "a test", NOW_MS, "expected").verdict == "expected"
+    assert state.resolve(incident.incident_id, "maria", "", NOW_MS).verdict == "expected"
+    state.consume([found(window=1)], {PART: (40, 50)}, NOW_MS + MINUTE_MS)
+    assert state.incidents()[0].verdict is None, "it is open again"

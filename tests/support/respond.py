@@ -19,6 +19,7 @@ class Found:
     finding: Finding
     late: bool = False
     evidence: dict[str, object] = field(default_factory=dict)
+    withdrawn: str | None = None
 
 
 def a_finding(agent: str = "invoice-agent", window: int = 0, **changes: Any) -> Finding:

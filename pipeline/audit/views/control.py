@@ -49,25 +49,32 @@ _FINDING_COLUMNS = {
     "facts": "The numbers behind it: threshold, baseline, e-value; JSON.",
     "may_trip": "Whether it was certain enough to trip the kill switch.",
     "late": "Whether events arrived after their window had been judged.",
+    "shadow": "Whether the detector was only being tried out: no incident, no page, no trip.",
+    "withdrawn": "Why it no longer holds; null where it does.",
     "evidence": "Sample traces, sessions and rows, and SQL to look further; JSON.",
     "runbook": "The runbook's name.",
     "config_hash": "Hash of the detector's configuration.",
 }
 _FINDINGS = """
-SELECT id AS finding_id, epoch_ms(at_ms) AS found_at, environment, agent_id, detector, severity,
+SELECT f.id AS finding_id, epoch_ms(at_ms) AS found_at, environment, agent_id, detector, severity,
     meta->>'$.finding.summary' AS summary,
     epoch_ms((meta->>'$.finding.window_start_ms')::BIGINT) AS window_start,
     epoch_ms((meta->>'$.finding.window_end_ms')::BIGINT) AS window_end,
-    incident_id,
+    nullif(f.incident_id, '') AS incident_id,
     meta->>'$.finding.kind' AS kind,
     meta->'$.finding.key' AS "key",
     meta->'$.finding.facts' AS facts,
     (meta->>'$.finding.may_trip')::BOOLEAN AS may_trip,
     (meta->>'$.late')::BOOLEAN AS late,
+    coalesce((meta->>'$.finding.shadow')::BOOLEAN, false) AS shadow,
+    w.reason AS withdrawn,
     meta->'$.evidence' AS evidence,
     meta->>'$.finding.runbook' AS runbook,
     meta->>'$.finding.config_hash' AS config_hash
-FROM finding_rows WHERE kind = 'finding' AND meta IS NOT NULL
+FROM finding_rows AS f
+LEFT JOIN (SELECT finding_id, any_value(meta->>'$.reason') AS reason FROM finding_rows
+           WHERE kind = 'withdrawal' AND meta IS NOT NULL GROUP BY finding_id) AS w USING (finding_id)
+WHERE f.kind = 'finding' AND f.meta IS NOT NULL
 """
 _INCIDENT_COLUMNS = {
     "incident_id": "The incident, as pages and `auditfuse incidents` name it.",
@@ -76,6 +83,7 @@ _INCIDENT_COLUMNS = {
     "updated_at": "When it last changed, UTC.",
     "changed_by": "Who changed it last.",
     "reason": "What they said.",
+    "verdict": "real, false or expected, as said by who resolved it; null: nobody said.",
     "findings": "How many findings it groups.",
     "detectors": "The detectors that they came from, sorted.",
 }
@@ -89,6 +97,7 @@ SELECT incident_id,
     epoch_ms(max(at_ms)) AS updated_at,
     arg_max("by", "offset") AS changed_by,
     arg_max(meta->>'$.reason', "offset") AS reason,
+    arg_max(meta->>'$.verdict', "offset") FILTER (meta->>'$.verdict' IS NOT NULL) AS verdict,
     coalesce(any_value(f.findings), 0) AS findings,
     any_value(f.detectors) AS detectors
 FROM finding_rows AS i
