@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-import msgspec
 import structlog
 
 from pipeline import durable, metrics
@@ -23,9 +22,12 @@ from pipeline.detect.fold import Detection
 from pipeline.detect.model import Found, SignalBatch, Trip
 from pipeline.errors import AuditfuseError
 from pipeline.killswitch.policy import Decision, decide
+from pipeline.killswitch.state import SwitchState
 from pipeline.killswitch.switch import KillSwitch
+from pipeline.killswitch.timeline import Timeline
 from pipeline.respond.state import StateDatabase
 from pipeline.tail import Key, Tail
+from schemas.command import Selector
 
 log = structlog.get_logger()
 
@@ -66,6 +68,7 @@ class Watch:
         self._detection: Detection | None = None
         self._agents: set[str] = set()
         self._trips: dict[str, Trip] = {}
+        self._seen_state: SwitchState | None = None
         self._folded: dict[Key, int] = {}
         self._snapshot_at = time.monotonic() + SNAPSHOT_INTERVAL_S
         self._erasure_check_at = 0.0
@@ -193,24 +196,15 @@ class Watch:
         return f"not tripped: {decision.reason}"
 
     def _new_trips(self) -> list[Trip]:
-        """Trips that were made, changed or lifted since the last call."""
-        in_force = {
-            trip.command.id: Trip(
-                trip_id=trip.command.id,
-                selector=trip.selector,
-                mode=trip.mode,
-                served_at_ms=trip.command.at_ms,
-            )
-            for trip in self._switch.state.in_force
-        }
-        lifted = [
-            msgspec.structs.replace(trip, lifted_at_ms=self._now_ms())
-            for trip_id, trip in self._trips.items()
-            if trip_id not in in_force
-        ]
-        changed = [trip for trip_id, trip in in_force.items() if self._trips.get(trip_id) != trip]
-        self._trips = in_force
-        return changed + lifted
+        """Trips that were made or loosened since the last call."""
+        state = self._switch.state
+        if state is self._seen_state:
+            return []
+        self._seen_state = state
+        trips = [trip_of(timeline) for timeline in self._switch.timelines()]
+        changed = [trip for trip in trips if self._trips.get(trip.trip_id) != trip]
+        self._trips |= {trip.trip_id: trip for trip in changed}
+        return changed
 
     def _rebuild(self) -> tuple[Detection, int]:
         """The state as of the committed ends: the nearest snapshot, and what was consumed since, silently.
@@ -220,7 +214,7 @@ class Watch:
         detection = self._from_snapshot() or Detection(self._config)
         # A snapshot's too: the limit on the share of agents under trips counts by them.
         self._agents |= detection.agents
-        self._trips = {}
+        self._trips, self._seen_state = {}, None
         detection.trips(self._new_trips())
         self._tail.discover(self._now_ms())
         detection.join(self._tail.alive(self._now_ms()))
@@ -283,3 +277,15 @@ class Watch:
 def _first(batches: Iterator[SignalBatch], limit: int) -> Iterator[SignalBatch]:
     for _, batch in zip(range(limit), batches, strict=False):
         yield batch
+
+
+def trip_of(timeline: Timeline) -> Trip:
+    """A trip as the detectors see it."""
+    trip = timeline.trip
+    return Trip(
+        trip_id=trip.id,
+        selector=trip.selector or Selector(),
+        mode=timeline.mode,
+        served_at_ms=trip.at_ms,
+        loosened=timeline.loosened,
+    )

@@ -28,13 +28,19 @@ class SignalBatch(NamedTuple):
 
 
 class Trip(msgspec.Struct, frozen=True, kw_only=True):
-    """One trip of the kill switch as `_control` has it; given again with `lifted_at_ms` once lifted."""
+    """One trip of the kill switch as `_control` has it; given again once it is loosened."""
 
     trip_id: str
     selector: Selector
     mode: Mode
     served_at_ms: int
-    lifted_at_ms: int | None = None
+    loosened: tuple[tuple[int, Mode], ...] = ()
+    """(ms since 1970, the mode from then on), in order; "on": lifted."""
+
+    @property
+    def lifted_at_ms(self) -> int | None:
+        """When it ended; None while it is in force."""
+        return next((at_ms for at_ms, mode in self.loosened if mode == "on"), None)
 
 
 class Found(msgspec.Struct, frozen=True, kw_only=True):

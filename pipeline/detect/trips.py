@@ -1,5 +1,6 @@
 """Acting after a trip: actions against the trips in force, whichever of the two arrives first."""
 
+import itertools
 from typing import Any
 
 import msgspec
@@ -10,6 +11,7 @@ from detectors.base import Conclusion, Watermark
 from detectors.key import Key
 from detectors.remembered import Remembered
 from pipeline.detect.model import Trip
+from schemas.command import Mode
 
 MERGE_FRAMES = 64
 MAX_TRIPS = 10_000
@@ -84,11 +86,8 @@ class Trips:
         ]
 
     def _judge(self, actions: pl.DataFrame, trip: Trip) -> list[Conclusion]:
-        after = pl.col("began_ms") > trip.served_at_ms + int(self._detector.config.grace_s * 1000)
-        if trip.lifted_at_ms is not None:
-            after &= pl.col("began_ms") < trip.lifted_at_ms
         found = (
-            actions.filter(after & _covered(trip) & self._detector.forbidden(trip.mode))
+            actions.filter(self._forbidden(trip) & _covered(trip))
             .sort("began_ms", "topic_id", "partition", "offset", "item")
             .unique(["env", "agent", "via"], keep="first", maintain_order=True)
             .with_columns(pl.format("{}/{}/{}/{}", "topic_id", "partition", "offset", "item").alias("row"))
@@ -98,6 +97,17 @@ class Trips:
             for env, agent, via, row in found.select("env", "agent", "via", "row").iter_rows()
             if self._reported.add((key := Key(env, agent, via), trip.trip_id))
         ]
+
+    def _forbidden(self, trip: Trip) -> pl.Expr:
+        """Boolean: what began while the trip forbade it, in whichever mode it was then."""
+        grace_ms = int(self._detector.config.grace_s * 1000)
+        began, forbidden = pl.col("began_ms"), pl.lit(value=False)
+        changes: list[tuple[int, Mode]] = [(trip.served_at_ms + grace_ms, trip.mode), *trip.loosened]
+        ends = [at_ms for at_ms, _ in changes[1:]]
+        for (from_ms, mode), to_ms in itertools.zip_longest(changes, ends):
+            during = began > from_ms if to_ms is None else (began > from_ms) & (began < to_ms)
+            forbidden |= during & self._detector.forbidden(mode)
+        return forbidden
 
     def _conclusion(self, key: Key, trip: Trip, row: str) -> Conclusion:
         begins = trip.served_at_ms + int(self._detector.config.grace_s * 1000)

@@ -11,6 +11,7 @@ from typing import Literal
 from pipeline.killswitch import state
 from pipeline.killswitch.journal import SealedCache
 from pipeline.killswitch.policy import PastTrip
+from pipeline.killswitch.timeline import Timeline, timelines
 from schemas.command import Command, Mode, Selector
 
 Standing = Literal["volatile", "journaled", "sealed", "waiting", "unknown"]
@@ -169,6 +170,10 @@ class Book:
             for trip in trips.values()
             if trip.automatic
         ]
+
+    def timelines(self) -> list[Timeline]:
+        """Every trip that this host remembers, and what it was loosened to and when."""
+        return timelines([*self.unsealed.values(), *self.blind.values()], self.sealed)
 
     def _settle(self, command_id: str) -> None:
         self.unsealed.pop(command_id, None)

@@ -96,7 +96,7 @@ def fold(trips: Iterable[Command], sealed: Mapping[str, Command]) -> SwitchState
     for trip in [*trips, *(c for c in sealed.values() if c.command == "trip")]:
         mode = mode_of(trip)
         for request, target in allowed.get(trip.id, ()):
-            if _may_loosen(request, trip) and RANK[target] < RANK[mode]:
+            if may_loosen(request, trip) and RANK[target] < RANK[mode]:
                 mode = target
         if mode != "on":
             key = TripKey(trip.id, mode_of(trip), trip.selector or ANYTHING)
@@ -177,7 +177,7 @@ def _loosening(command: Command, sealed: Mapping[str, Command]) -> tuple[Command
     return None, "on"
 
 
-def _may_loosen(command: Command, trip: Command) -> bool:
+def may_loosen(command: Command, trip: Command) -> bool:
     """Whether this kind of loosening is open to this trip, whatever a row claims."""
     if command.command == "step_down":
         return trip.automatic

@@ -23,6 +23,7 @@ from pipeline.killswitch.policy import PastTrip
 from pipeline.killswitch.sealer import Append, ReadSealed, Sealer
 from pipeline.killswitch.state import RANK, Approvals, NoApprovals, SwitchState, same_person
 from pipeline.killswitch.status import Status, status_of
+from pipeline.killswitch.timeline import Timeline
 from pipeline.redact.reasons import WITHHELD
 from schemas.command import MODES, Command, Mode, Selector
 
@@ -215,6 +216,11 @@ class KillSwitch:
         """The automatic trips that are remembered, for `policy.decide`."""
         with self._lock:
             return self._book.past_trips()
+
+    def timelines(self) -> list[Timeline]:
+        """The trips that are remembered, with their modes over time: for the detector of what came after."""
+        with self._lock:
+            return self._book.timelines()
 
     def status(self) -> Status:
         """Everything about the switch that a person may want to see."""

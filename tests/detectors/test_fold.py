@@ -259,7 +259,7 @@ def test_a_write_after_the_trip_is_found_whichever_arrives_first(trip_first: boo
 def test_after_the_reset_writing_is_no_finding() -> None:
     detection = Detection(CONFIG)
     lifted = Trip(
-        **{k: getattr(TRIP, k) for k in TRIP.__struct_fields__} | {"lifted_at_ms": START_MS + 30_000}
+        **{k: getattr(TRIP, k) for k in TRIP.__struct_fields__} | {"loosened": ((START_MS + 30_000, "on"),)}
     )
     detection.trips([lifted])
     assert detection.observe(batch(signals(START_MS + 31_000, 5, 5, action_kind="write"))) == []
