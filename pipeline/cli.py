@@ -25,6 +25,8 @@ VERBS = (
     "erase",
     "redact",
     "pseudonym",
+    "replay",
+    "explain",
 )
 GROUPS = (
     "gap",
@@ -34,6 +36,7 @@ GROUPS = (
     "incidents",
     "page",
     "killswitch",
+    "detector",
     "config",
     "checkpoint",
     "keys",

@@ -10,6 +10,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from operator import itemgetter
+from typing import NamedTuple
 
 import polars as pl
 
@@ -62,6 +63,15 @@ class Handover:
             return frame
 
 
+class Recording(NamedTuple):
+    """One entry of a partition's log, and what of it detection observes."""
+
+    at_ms: int
+    key: Key
+    batches: list[SignalBatch]
+    is_halt: bool
+
+
 class Tail:
     """Reads every partition log on from where detection is."""
 
@@ -109,6 +119,12 @@ class Tail:
             self._read[key] = entry.n
             if _end_of(entry) >= ends.get(key, 0):
                 yield from self._batches(key, entry)
+
+    def recorded(self) -> Iterator[Recording]:
+        """Everything from the first entry on, over all partitions in the order of sealing: for a replay."""
+        streams = [self._above(key, -1) for key in self._logs]
+        for at_ms, key, entry in heapq.merge(*streams, key=itemgetter(0)):
+            yield Recording(at_ms, key, list(self._batches(key, entry)), entry.kind == "halt")
 
     def _above(self, key: Key, n: int) -> Iterator[Timed]:
         return ((entry.at_ms, key, entry) for entry in self._logs[key].entries_after(n))

@@ -20,14 +20,13 @@ from pipeline.commits import Commits
 from pipeline.detect.config import DetectConfig
 from pipeline.detect.fold import Detection
 from pipeline.detect.model import Found, SignalBatch, Trip
+from pipeline.detect.trips import trip_of
 from pipeline.errors import AuditfuseError
 from pipeline.killswitch.policy import Decision, decide
 from pipeline.killswitch.state import SwitchState
 from pipeline.killswitch.switch import KillSwitch
-from pipeline.killswitch.timeline import Timeline
 from pipeline.respond.state import StateDatabase
 from pipeline.tail import Key, Tail
-from schemas.command import Selector
 
 log = structlog.get_logger()
 
@@ -277,15 +276,3 @@ class Watch:
 def _first(batches: Iterator[SignalBatch], limit: int) -> Iterator[SignalBatch]:
     for _, batch in zip(range(limit), batches, strict=False):
         yield batch
-
-
-def trip_of(timeline: Timeline) -> Trip:
-    """A trip as the detectors see it."""
-    trip = timeline.trip
-    return Trip(
-        trip_id=trip.id,
-        selector=trip.selector or Selector(),
-        mode=timeline.mode,
-        served_at_ms=trip.at_ms,
-        loosened=timeline.loosened,
-    )

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pipeline.commands.chosen_store import StoreOption, chosen_store
+from pipeline.commands.times import time_ms
 from pipeline.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -68,7 +68,10 @@ def export(
     from pipeline.audit.export.selection import Selection
 
     selection = Selection(
-        from_ms=_ms(from_time, "--from"), to_ms=_ms(to_time, "--to"), agent=agent, environment=environment
+        from_ms=time_ms(from_time, "--from"),
+        to_ms=time_ms(to_time, "--to"),
+        agent=agent,
+        environment=environment,
     )
     if selection.from_ms >= selection.to_ms:
         raise ConfigError("--from is not before --to: there is no time between them")
@@ -92,14 +95,6 @@ def _tell(manifest: Manifest, out: Path, as_json: bool) -> None:
         f"in {out}, under checkpoint {manifest.size} of {manifest.origin}. README.md there says how to "
         "check it."
     )
-
-
-def _ms(text: str, option: str) -> int:
-    try:
-        at = datetime.fromisoformat(text)
-    except ValueError:
-        raise ConfigError(f"{option} {text!r} is no time; write 2026-11-01 or 2026-11-01T09:30:00Z") from None
-    return round((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() * 1000)
 
 
 def _public_keys(sources: list[str], store: str | None, config: Path | None) -> list[PublicKey]:

@@ -11,7 +11,8 @@ from detectors.base import Conclusion, Watermark
 from detectors.key import Key
 from detectors.remembered import Remembered
 from pipeline.detect.model import Trip
-from schemas.command import Mode
+from pipeline.killswitch.timeline import Timeline
+from schemas.command import Mode, Selector
 
 MERGE_FRAMES = 64
 MAX_TRIPS = 10_000
@@ -164,3 +165,15 @@ def _covered(trip: Trip) -> pl.Expr:
         if value is not None:
             covered &= (pl.col(column) == value).fill_null(value=True)
     return covered
+
+
+def trip_of(timeline: Timeline) -> Trip:
+    """A trip as the detectors see it."""
+    trip = timeline.trip
+    return Trip(
+        trip_id=trip.id,
+        selector=trip.selector or Selector(),
+        mode=timeline.mode,
+        served_at_ms=trip.at_ms,
+        loosened=timeline.loosened,
+    )

@@ -1,0 +1,1 @@
+"""Replay: what the detectors would have found, from the audit store alone."""

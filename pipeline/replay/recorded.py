@@ -1,0 +1,64 @@
+"""What was recorded: sealed rows, trips, findings and verdicts, read back for a replay."""
+
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+import msgspec
+
+from pipeline.audit.control import read_rows
+from pipeline.audit.store import CONTROL, FINDINGS, Store
+from pipeline.detect.model import Trip
+from pipeline.detect.trips import trip_of
+from pipeline.killswitch.timeline import timelines
+from schemas.command import Command
+from schemas.finding import FindingRow, IncidentRow, Verdict, WithdrawalRow
+
+
+class _Kind(msgspec.Struct):
+    kind: str
+
+
+class Recorded(NamedTuple):
+    """The `_findings` partition, read."""
+
+    findings: dict[str, FindingRow]
+    """By finding id, in the order in which they were sealed."""
+    withdrawn: frozenset[str]
+    """Ids of findings that were taken back."""
+    verdicts: Mapping[str, Verdict]
+    """By incident id: what was said of it last."""
+
+
+def recorded_findings(store: Store) -> Recorded:
+    """All findings that are sealed, what became of them, and what was said of their incidents."""
+    findings: dict[str, FindingRow] = {}
+    withdrawn: set[str] = set()
+    verdicts: dict[str, Verdict] = {}
+    for meta in _metas(store, FINDINGS):
+        kind = msgspec.json.decode(meta, type=_Kind).kind
+        if kind == "finding":
+            row = msgspec.json.decode(meta, type=FindingRow)
+            findings[row.id] = row
+        elif kind == "withdrawal":
+            withdrawn.add(msgspec.json.decode(meta, type=WithdrawalRow).finding_id)
+        elif kind == "incident":
+            change = msgspec.json.decode(meta, type=IncidentRow)
+            if change.verdict is not None:
+                verdicts[change.incident_id] = change.verdict
+    return Recorded(findings, frozenset(withdrawn), verdicts)
+
+
+def recorded_trips(store: Store) -> list[Trip]:
+    """The kill switch's trips with their modes over time, by when they were served."""
+    commands = [
+        msgspec.json.decode(meta, type=Command)
+        for meta in _metas(store, CONTROL)
+        if msgspec.json.decode(meta, type=_Kind).kind == "command"
+    ]
+    trips = map(trip_of, timelines([], {command.id: command for command in commands}))
+    return sorted(trips, key=lambda trip: (trip.served_at_ms, trip.trip_id))
+
+
+def _metas(store: Store, topic_id: str) -> Iterator[bytes]:
+    """Rows that were erased are left out."""
+    return (row.meta for row in read_rows(store, topic_id) if row.meta is not None)
