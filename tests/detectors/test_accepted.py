@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from support.signals import START_MS, batch, batches, identities, idle, observe_all, signals
+from support.signals import START_MS, batch, batches, idle, observe_all, signals
 from typer.testing import CliRunner
 
 from pipeline.audit.control import read_rows
@@ -16,50 +16,52 @@ from pipeline.detect.model import Acceptance
 from schemas.command import Command, Selector
 
 DAYS = 3
+LEARNED = DAYS * 24 * 12
 CHANGE_MS = START_MS + DAYS * 86_400_000
 CONFIG = DetectConfig()
 
 
-def story() -> list[SignalBatch]:
-    """Three days with a write now and then; then ten times as many, for good."""
-    rows = signals(START_MS, DAYS * 24 * 12, DAYS * 86_400, action_kind="write")
-    rows += signals(CHANGE_MS, 600, 6 * 3600, action_kind="write")
-    return [*batches(rows, size=400), idle(len(rows), CHANGE_MS + 7 * 3_600_000)]
+@pytest.fixture(scope="module")
+def learned() -> bytes:
+    """A snapshot after three days with a write now and then."""
+    detection = Detection(CONFIG)
+    observe_all(detection, batches(signals(START_MS, LEARNED, DAYS * 86_400, action_kind="write")))
+    return detection.snapshot()
 
 
-STORY = story()
+def changed() -> list[SignalBatch]:
+    """Ten times as many writes, for good."""
+    rows = signals(CHANGE_MS, 200, 2 * 3600, action_kind="write")
+    return [batch(rows, start=LEARNED), idle(LEARNED + 200, CHANGE_MS + 3 * 3_600_000)]
+
+
+CHANGED = changed()
 ACCEPTED = Acceptance("accept_1", "prod", "invoice-agent", CHANGE_MS // 60_000)
 
 
-def test_without_it_the_change_is_found_and_with_it_not() -> None:
-    found = observe_all(Detection(CONFIG), STORY)
+def test_without_it_the_change_is_found_and_with_it_not(learned: bytes) -> None:
+    found = observe_all(Detection.restore(CONFIG, learned), CHANGED)
     assert {one.finding.detector for one in found} == {"write_burst"}
-    accepting = Detection(CONFIG)
+    accepting = Detection.restore(CONFIG, learned)
     accepting.accept([ACCEPTED])
-    assert observe_all(accepting, STORY) == []
+    assert observe_all(accepting, CHANGED) == []
 
 
 @pytest.mark.parametrize("environment", ["staging", ""])
-def test_it_concerns_one_environment_or_all(environment: str) -> None:
-    detection = Detection(CONFIG)
+def test_it_concerns_one_environment_or_all(learned: bytes, environment: str) -> None:
+    detection = Detection.restore(CONFIG, learned)
     detection.accept([ACCEPTED._replace(environment=environment)])
-    assert bool(observe_all(detection, STORY)) == (environment == "staging")
+    assert bool(observe_all(detection, CHANGED)) == (environment == "staging")
 
 
-def test_it_counts_once_and_whenever_it_was_heard_of_before_its_minute() -> None:
-    late, restored = Detection(CONFIG), Detection(CONFIG)
-    restored.accept([ACCEPTED])
-    before = [one for one in STORY if one.start < 400]
-    observe_all(late, before)
-    late.accept([ACCEPTED])
-    observe_all(restored, before)
-    restored = Detection.restore(CONFIG, restored.snapshot())
-    rest = STORY[len(before) :]
-    after = signals(CHANGE_MS + 8 * 3_600_000, 3000, 3600, action_kind="write")
-    more = [batch(after, start=STORY[-1].end), idle(STORY[-1].end + 3000, CHANGE_MS + 20 * 3_600_000)]
-    found = observe_all(late, rest) + (late.accept([ACCEPTED]) or []) + observe_all(late, more)
-    assert found, "the floor watches while it learns"
-    assert identities(found) == identities(observe_all(restored, [*rest, *more]))
+def test_it_counts_once_and_outlives_a_restart(learned: bytes) -> None:
+    accepting = Detection.restore(CONFIG, learned)
+    accepting.accept([ACCEPTED])
+    restarted = Detection.restore(CONFIG, accepting.snapshot())
+    assert observe_all(restarted, CHANGED) == []
+    state = restarted.snapshot()
+    restarted.accept([ACCEPTED])
+    assert restarted.snapshot() == state
 
 
 def test_the_command_is_sealed_and_takes_effect_later(tmp_path: Path) -> None:
