@@ -21,7 +21,7 @@ from benchmarks.tamper import count_tamper_cases
 from pipeline import durable
 from pipeline.audit.arrow import pa
 from pipeline.audit.columns import CHAIN_FIELDS, EVENT_COLUMNS, segment_schema, typed_arrays
-from pipeline.audit.segment import Footer, write_parquet
+from pipeline.audit.segment import ROW_GROUP_ROWS, Footer, write_parquet
 from pipeline.audit.store import Store
 from pipeline.audit.verify import Wanted, verify_store
 from pipeline.audit.writer import PartitionWriter, new_writer_id
@@ -43,11 +43,15 @@ class Sizes(NamedTuple):
     large_segments: int = 64
     queried_rows: int = 10_000_000
     queried_segments: int = 1_000
+    queried_group_rows: int = ROW_GROUP_ROWS
+    """As many of the queried rows are generated; the others are these with other ids and times."""
     log_entries: int = 1_000_000
     bit_flips: int = 1_000
+    every_attack: int = 1
+    """Every so-manieth case of the tamper matrix."""
 
 
-QUICK = Sizes(200, 2, 2, 4, 4_000, 4, 5_000, 10)
+QUICK = Sizes(200, 2, 2, 4, 4_000, 4, 1_000, 4_150, 3, 15)
 
 
 class Verification(NamedTuple):
@@ -87,7 +91,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         f"{show(opening.claim_s)} s, `auditfuse sql` has counted the rows after {show(opening.query_s)} s. "
         f"Without a snapshot, every entry folded, the claim takes {show(opening.claim_without_snapshot_s)} s."
     )
-    _tamper_note(report, sizes.bit_flips)
+    _tamper_note(report, sizes.bit_flips, sizes.every_attack)
     report.finish()
 
 
@@ -257,7 +261,7 @@ def _memory_table(report: Report, stores: Sequence[Path], times: int) -> None:
 def _query_table(report: Report, folder: Path, sizes: Sizes, rounds: int) -> None:
     """The same rows compacted, and in a thousand segments."""
     file_rows = [COMPACTED_FILE_ROWS, -(-sizes.queried_rows // sizes.queried_segments)]
-    stores = make_many_rows(folder / "many-rows", sizes.queried_rows, file_rows)
+    stores = make_many_rows(folder / "many-rows", sizes.queried_rows, file_rows, sizes.queried_group_rows)
     compacted, thousand = (measure_queries(store, rounds) for store in stores)
     pairs = list(zip(compacted, thousand, strict=True))
     report.table(
@@ -281,8 +285,8 @@ def _most(timings: Sequence[Timing]) -> float:
     return max(timing.ms for timing in timings)
 
 
-def _tamper_note(report: Report, bit_flips: int) -> None:
-    count = count_tamper_cases(bit_flips)
+def _tamper_note(report: Report, bit_flips: int, every_attack: int) -> None:
+    count = count_tamper_cases(bit_flips, every_attack)
     report.figures |= {"tamper_cases": count.cases, "tamper_unseen": count.unseen}
     report.note(
         f"The tamper matrix: {count.cases:,} cases, {bit_flips:,} of them one flipped bit; {count.unseen} "

@@ -43,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         [_row(name, run, start) for name, run in runs.items()],
     )
     report.note(
-        "The default configuration (one process redacts, names by spaCy's small model), "
+        "The default configuration (one process redacts, names by the tagger), "
         "`auditfuse ingest` as a command: local topic, decode, redact, chain, seal, detect, "
         f"catalog. A file of one event takes {show(start.wall_s)} s and {show(start.cpu_s)} CPU-s: "
         "that is the start (imports, models), counted in all but the last two columns."

@@ -55,12 +55,14 @@ class Timing(NamedTuple):
     """That it returned."""
 
 
-def make_many_rows(folder: Path, rows: int, file_rows: Sequence[int]) -> list[Store]:
-    """One store for each size of file, all with the same rows."""
+def make_many_rows(
+    folder: Path, rows: int, file_rows: Sequence[int], group_rows: int = ROW_GROUP_ROWS
+) -> list[Store]:
+    """One store for each size of file, all with the same rows, of which `group_rows` are generated."""
     folder.mkdir(parents=True, exist_ok=True)
-    base = _write_base(folder)
+    base = _write_base(folder, group_rows)
     stores = [open_store(folder / f"rows-{size}") for size in file_rows]
-    groups = range(0, -(-rows // ROW_GROUP_ROWS))
+    groups = range(0, -(-rows // group_rows))
     lots = [list(groups[first : first + 5]) for first in groups[::5]]
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(2, mp_context=context) as pool:
@@ -72,9 +74,9 @@ def make_many_rows(folder: Path, rows: int, file_rows: Sequence[int]) -> list[St
     return stores
 
 
-def _write_base(folder: Path) -> Path:
-    """One row group of generated rows."""
-    rows = generated_rows(ROW_GROUP_ROWS)
+def _write_base(folder: Path, count: int) -> Path:
+    """So many generated rows; one row group, or less."""
+    rows = generated_rows(count)
     prev = chain.first_prev(TOPIC_ID, 0)
     built = build_segment(TOPIC_ID, 0, rows, start=0, end=len(rows), epoch=1, kind="seal", prev=prev)
     path = folder / "base.parquet"

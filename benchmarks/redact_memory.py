@@ -4,7 +4,7 @@ import os
 import random
 import statistics
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,6 +19,7 @@ BATCH_EVENTS = 250
 STRINGS_PER_EVENT = 4
 """Distinct ones: two in an object, one as its key, one by itself."""
 SAMPLES = 200
+TENTHS = 10
 WARM_UP_SHARE = 0.2
 """Of the run: until then the memo fills, and so do the allocator's arenas."""
 _WORDS = (
@@ -46,6 +47,8 @@ class Measured(NamedTuple):
     """What a straight line through the samples after the warm-up rises by."""
     memo_bytes: int
     """The most that the memo accounted for."""
+    tenths_mb: list[float]
+    """The resident set after each tenth of the run."""
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -53,9 +56,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments = parse_arguments(__doc__, argv, rounds=1, names=("tagger", "spacy", "off"))
     report = Report("redact-memory", arguments)
     strings = 40_000 if arguments.quick else STRINGS_PER_S * HOURS * 3600
-    redactor = fresh(arguments.names or "off", **({"memo_bytes": 4 << 20} if arguments.quick else {}))
+    redactor = fresh(arguments.names, **({"memo_bytes": 4 << 20} if arguments.quick else {}))
     measured: list[Measured] = []
-    cost = timed(lambda: measured.append(measure(redactor, strings)))
+    cost = timed(lambda: measured.append(measure(redactor, strings, _tell)))
     (found,) = measured
     report.table(
         ["distinct strings", "strings per CPU-s", "MB after warm-up", "MB grown since", "memo MB at most"],
@@ -69,6 +72,10 @@ def main(argv: Sequence[str] | None = None) -> None:
             ]
         ],
     )
+    report.table(
+        ["distinct strings so far", "resident set, MB"],
+        [[f"{found.strings * (n + 1) // TENTHS:,}", show(mb, 4)] for n, mb in enumerate(found.tenths_mb)],
+    )
     report.note(
         f"{STRINGS_PER_S} distinct strings a second for {HOURS} hours, without a pause. The growth is that "
         f"of a straight line through {SAMPLES} samples of the resident set, the first fifth left out."
@@ -78,25 +85,41 @@ def main(argv: Sequence[str] | None = None) -> None:
         "rss_mb": found.first_mb,
         "growth_mb": found.growth_mb,
         "memo_mb": found.memo_bytes / 1e6,
+        "rss_mb_by_tenth": {str(n + 1): mb for n, mb in enumerate(found.tenths_mb)},
     }
     report.finish()
 
 
-def measure(redactor: Redactor, strings: int) -> Measured:
-    """So many distinct strings through a redactor."""
+def measure(
+    redactor: Redactor, strings: int, tell: Callable[[int, float, int], None] | None = None
+) -> Measured:
+    """So many distinct strings through a redactor; `tell(strings, resident MB, memo's bytes)` ten times."""
     batches = max(SAMPLES, strings // (BATCH_EVENTS * STRINGS_PER_EVENT))
     events = max(1, strings // (batches * STRINGS_PER_EVENT))
     every = max(1, batches // SAMPLES)
     rss_mb: list[float] = []
+    tenths_mb: list[float] = []
     memo_bytes = 0
     for number, batch in enumerate(_batches(batches, events)):
         redactor.redact(batch)
         memo_bytes = max(memo_bytes, redactor.memo_bytes)
         if number % every == 0:
             rss_mb.append(_rss_mb())
+        if (number + 1) * TENTHS // batches > len(tenths_mb):
+            tenths_mb.append(_rss_mb())
+            if tell:
+                tell((number + 1) * events * STRINGS_PER_EVENT, tenths_mb[-1], redactor.memo_bytes)
     steady = rss_mb[int(len(rss_mb) * WARM_UP_SHARE) :]
     slope, _ = statistics.linear_regression(range(len(steady)), steady)
-    return Measured(batches * events * STRINGS_PER_EVENT, steady[0], slope * (len(steady) - 1), memo_bytes)
+    growth_mb = slope * (len(steady) - 1)
+    return Measured(batches * events * STRINGS_PER_EVENT, steady[0], growth_mb, memo_bytes, tenths_mb)
+
+
+def _tell(strings: int, rss_mb: float, memo_bytes: int) -> None:
+    """Progress: the whole run takes many minutes."""
+    print(
+        f"{strings:,} strings, {rss_mb:.0f} MB, memo {memo_bytes / 1e6:.0f} MB", file=sys.stderr, flush=True
+    )
 
 
 def _batches(batches: int, events: int) -> Iterator[list[list[Event]]]:

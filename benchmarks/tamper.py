@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from benchmarks.report import ROOT
 
 MATRIX = "support.tamper_matrix"
-"""In tests/: `run_matrix(folder: Path, bit_flips: int)` gives one result a case, each with `seen`."""
+"""In tests/: `run_matrix(folder: Path, bit_flips: int, every: int)` gives one result a case, with `seen`."""
 
 
 class TamperCount(NamedTuple):
@@ -19,14 +19,14 @@ class TamperCount(NamedTuple):
     unseen: int
 
 
-def count_tamper_cases(bit_flips: int) -> TamperCount:
-    """Run every case of the matrix, with so many flipped bits."""
+def count_tamper_cases(bit_flips: int, every: int = 1) -> TamperCount:
+    """Run every so-manieth case of the matrix, with so many flipped bits."""
     tests = str(ROOT / "tests")
     sys.path.insert(0, tests)
     try:
         matrix: Any = import_module(MATRIX)
         with tempfile.TemporaryDirectory(prefix="auditfuse-tamper-") as folder:
-            results = list(matrix.run_matrix(Path(folder), bit_flips=bit_flips))
+            results = list(matrix.run_matrix(Path(folder), bit_flips=bit_flips, every=every))
     finally:
         sys.path.remove(tests)
     return TamperCount(len(results), sum(not result.seen for result in results))

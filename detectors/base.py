@@ -2,14 +2,15 @@
 
 A detector is pure. There are two kinds. A counting detector names what to count per (environment, agent)
 and minute; `pipeline.detect` counts for all of them in one pass, tests the counts, and asks for words. A rule
-looks at the rows themselves and keeps a state of its own. Polars is imported only where expressions are
-made, so that reading a configuration costs nothing.
+looks at the rows themselves and keeps a state of its own. A detector with the class attribute `policy` is
+made with the rules of that table of the policy as well, and not made where there are none. Polars is
+imported only where expressions are made, so that reading a configuration costs nothing.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Protocol, runtime_checkable
 
 import msgspec
 from pydantic import BaseModel, ConfigDict, Field
@@ -41,20 +42,20 @@ class DetectorConfig(BaseModel):
 
 
 class StatisticConfig(BaseModel):
-    """The e-detector's settings. The product keys × minutes a day × detectors ÷ false pages a day
-    that one is willing to see gives `page_at`."""
+    """The e-detector's settings."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    page_at: float = Field(default=1e7, gt=1)
-    """E-value from which a finding is raised: about one false finding in that many agent-minutes."""
-    trip_at: float = Field(default=1e8, gt=1)
-    """E-value from which the finding may trip a kill switch."""
+    page_at: float | None = Field(default=None, gt=1)
+    """E-value from which a finding is raised: about one false finding in that many agent-minutes. None: what
+    `detect.false_pages_per_day` allows."""
+    trip_at: float | None = Field(default=None, gt=1)
+    """E-value from which the finding may trip a kill switch. None: ten times `page_at`."""
     multiples: tuple[float, ...] = (2.0, 3.0, 5.0, 10.0, 30.0)
     """The alternatives, as multiples of the baseline (of its odds for a ratio), equally weighted."""
     slack: float = Field(default=1.5, ge=1)
     """What counts as normal: up to this multiple of the learned baseline."""
-    half_life_minutes: float = Field(default=1440, gt=0)
+    half_life_minutes: float = Field(default=4320, gt=0)
     """The baseline forgets by half in so many minutes of activity."""
     learning_minutes: int = Field(default=240, ge=1)
     """Minutes seen of an agent before the statistic may speak; floors watch from the first event."""
@@ -64,6 +65,9 @@ class StatisticConfig(BaseModel):
     """A minute less likely than this is learned from only after `quiet_minutes` without an episode."""
     quiet_minutes: int = Field(default=30, ge=1)
     """An episode ends after so many ordinary minutes in a row; the next one is a new finding."""
+    minute_factor: float | None = Field(default=None, gt=1)
+    """One minute multiplies the evidence by at most this, so that what is brief is no finding. None: by
+    1000 for a share, without limit for a rate."""
     relearn_after_minutes: int = Field(default=1440, ge=1)
     """An episode that lasts longer is the new normal: the baseline is learned afresh."""
 
@@ -95,6 +99,9 @@ class Watermark(NamedTuple):
     """Every punctual event that ended before this time has been seen."""
     append_ms: int | None
     """Every row that the broker appended before this time has been seen."""
+    newest_ms: Mapping[tuple[str, int], int | None] = {}
+    """How far each (topic id, partition) that is waited for has come, in event time: by its rows, or by an
+    idle entry. None: has not spoken."""
 
 
 class Conclusion(msgspec.Struct, frozen=True, kw_only=True):
@@ -142,6 +149,8 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     """The kinds of the findings that are expected, in order; empty: stays quiet."""
     trips: bool = False
     """Whether one of them may trip."""
+    policy: Mapping[str, Any] = {}
+    """The policy that holds in the case, as its file would say it."""
 
 
 class Detector(Protocol):
@@ -182,6 +191,15 @@ class RuleDetector(Detector, Protocol):
 
     def load(self, state: Any) -> None:
         """Take over a snapshot's state."""
+        ...
+
+
+@runtime_checkable
+class Learns(Protocol):
+    """A rule that learns what is normal of an agent, and can be told to begin anew."""
+
+    def forget(self, environment: str, agent_id: str) -> None:
+        """What it does now is accepted as its new normal; an empty environment stands for every one."""
         ...
 
 

@@ -16,6 +16,7 @@ from detectors.base import StatisticConfig
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
+Flags = NDArray[np.bool_]
 
 LOG_HEADROOM = np.log(1e4)
 """The statistic is capped at `trip_at` times this, so that it falls soon after the trouble ends.
@@ -25,25 +26,30 @@ IDLE_CREDIT_MINUTES = 60
 not look like a burst on Monday."""
 PRIOR_RATE_HITS, PRIOR_RATE_MINUTES = 0.5, 10.0
 PRIOR_RATIO_HITS, PRIOR_RATIO_EVENTS = 0.2, 10.0
-MAX_RATIO = 0.9
-DISPERSION_BOUNDS = (0.3, 50.0)
+MAX_RATIO, CERTAIN_RATIO = 0.9, 1 - 1e-6
+PRIOR_SPREAD, PRIOR_SPREAD_MINUTES = 0.2, 60.0
+"""Before a rate was watched for an hour, its minutes vary like a negative binomial of shape 5."""
+DISPERSION_BOUNDS = (0.05, 50.0)
 """Of the negative binomial's shape: from very bursty to nearly Poisson."""
 CLUSTER_BOUNDS = (1.0, 20.0)
 """Failures come in clusters (retries): the evidence of a minute is divided by the cluster size."""
 LOG_MINUTE_CAP = float(np.log(1e3))
 """One minute's share is at most so much evidence: a single tool call and its retries never page."""
+TOP_SLACK = 1.0
+LOG_HIT_CAP = 0.25
+LOG_SHARE_HIT_CAP = 5.0
 PRIOR_CLUSTER, PRIOR_CLUSTER_MINUTES = 3.0, 60.0
 
 
 class Baseline(NamedTuple):
-    """What is normal: decayed sums per key. `weight` is minutes (rate) or events (ratio)."""
+    """What is normal: decayed sums per key. `weight` is minutes × season (rate) or events (ratio)."""
 
     hits: Floats
     weight: Floats
     spread: Floats
-    """Rate: sum of squared deviations; ratio: sum of the minutes' dispersion."""
-    minutes: Floats
-    """Decayed number of minutes that were learned from."""
+    """Rate: sum of squared deviations beyond Poisson's; ratio: sum of the minutes' dispersion."""
+    scale: Floats
+    """What the spread is relative to. Rate: sum of squared means; ratio: minutes."""
 
 
 class Judged(NamedTuple):
@@ -56,49 +62,90 @@ class Judged(NamedTuple):
     """The baseline in the detector's unit."""
     spread: Floats
     """What this minute adds to the baseline's spread."""
+    scale: Floats
 
 
-def judge_rate(config: StatisticConfig, base: Baseline, hits: Ints) -> Judged:
-    """Negative-binomial likelihood ratios of counts. The binomial coefficients cancel."""
-    x = hits.astype(np.float64)
-    mean, null, shape = _rate_null(config, base)
-    alternatives = null[:, None] * np.asarray(config.multiples)
-    log_ratio = x[:, None] * (
-        np.log(alternatives / null[:, None])
-        - np.log((alternatives + shape[:, None]) / (null + shape)[:, None])
-    ) - shape[:, None] * np.log((alternatives + shape[:, None]) / (null + shape)[:, None])
-    above = np.maximum(x, null)
-    log_p = -(above * np.log(above / null) - (above + shape) * np.log((above + shape) / (null + shape)))
-    return Judged(log_ratio, log_p, mean, (x - mean) ** 2)
+class RateNull(NamedTuple):
+    """What a rate's minutes are tested against. Arrays over keys."""
+
+    mean: Floats
+    highest: Floats
+    """The highest mean that still counts as normal."""
+    shape: Floats
+    """Of the negative binomial."""
+    temper: Floats
+    """What evidence is divided by."""
 
 
-def idle_rate(config: StatisticConfig, base: Baseline) -> Floats:
+def rate_null(
+    config: StatisticConfig, base: Baseline, factor: Floats, top: Floats, temper: Floats
+) -> RateNull:
+    """The null of minutes with this seasonal factor."""
+    weight = base.weight + PRIOR_RATE_MINUTES
+    level = (base.hits + PRIOR_RATE_HITS) / weight
+    highest = config.slack * level + 2 * np.sqrt((base.hits + 1) * temper) / weight
+    prior = PRIOR_SPREAD_MINUTES * level**2
+    with np.errstate(divide="ignore"):
+        shape = (base.scale + prior) / np.maximum(base.spread + PRIOR_SPREAD * prior, 0.0)
+    highest = np.maximum(highest * factor, TOP_SLACK * top)
+    return RateNull(level * factor, highest, np.clip(shape, *DISPERSION_BOUNDS), temper)
+
+
+def judge_rate(config: StatisticConfig, null: RateNull, hits: Ints | Floats) -> Judged:
+    """Negative-binomial likelihood ratios of counts. The binomial coefficients cancel.
+
+    Sums of values between 0 and 1 are as good: for a sum S of N such values of mean m, E[exp(λS)] is at most
+    that of a count with mean m·E[N] and N's shape, since exp is convex on [0, 1].
+    """
+    x, (mean, highest, shape, temper) = hits.astype(np.float64), null
+    multiples = np.asarray(config.multiples)
+    grown = np.log((highest[:, None] * multiples + shape[:, None]) / (highest + shape)[:, None])
+    log_ratio = (x[:, None] * (np.log(multiples) - grown) - shape[:, None] * grown) / temper[:, None]
+    log_ratio = np.minimum(
+        log_ratio, np.inf if config.minute_factor is None else np.log(config.minute_factor)
+    )
+    log_ratio = np.minimum(log_ratio, LOG_HIT_CAP * x[:, None])
+    above = np.maximum(x, highest)
+    log_p = -(above * np.log(above / highest) - (above + shape) * np.log((above + shape) / (highest + shape)))
+    return Judged(log_ratio, log_p / temper, mean, (x - mean) ** 2 - mean, mean**2)
+
+
+def idle_rate(config: StatisticConfig, null: RateNull) -> Floats:
     """The log ratios of one minute without hits (keys × alternatives), always below 0."""
-    _, null, shape = _rate_null(config, base)
-    alternatives = null[:, None] * np.asarray(config.multiples)
-    return -shape[:, None] * np.log((alternatives + shape[:, None]) / (null + shape)[:, None])
+    shape, highest = null.shape[:, None], null.highest[:, None]
+    grown = np.log((highest * np.asarray(config.multiples) + shape) / (highest + shape))
+    return -shape * grown / null.temper[:, None]
 
 
-def judge_ratio(config: StatisticConfig, base: Baseline, hits: Ints, eligible: Ints) -> Judged:
+def judge_ratio(
+    config: StatisticConfig, base: Baseline, temper: Floats, hits: Ints, eligible: Ints
+) -> Judged:
     """Bernoulli likelihood ratios of hits among eligible events, tempered by how clustered they come."""
     x, n = hits.astype(np.float64), eligible.astype(np.float64)
     total = base.weight + PRIOR_RATIO_EVENTS
     mean = (base.hits + PRIOR_RATIO_HITS) / total
-    cluster = np.clip(
-        (base.spread + PRIOR_CLUSTER * PRIOR_CLUSTER_MINUTES) / (base.minutes + PRIOR_CLUSTER_MINUTES),
+    cluster = temper * np.clip(
+        (base.spread + PRIOR_CLUSTER * PRIOR_CLUSTER_MINUTES) / (base.scale + PRIOR_CLUSTER_MINUTES),
         *CLUSTER_BOUNDS,
     )
-    null = np.minimum(MAX_RATIO, config.slack * mean + 2 * np.sqrt((base.hits + 1) * cluster) / total)
+    error = 2 * np.sqrt((base.hits + 1) * cluster) / total
+    null = np.minimum(MAX_RATIO, config.slack * mean + error)
+    # Where nearly all are hits already, there is nothing above to find.
+    null = np.minimum(CERTAIN_RATIO, np.maximum(null, mean + error))
     odds = (null / (1 - null))[:, None] * np.asarray(config.multiples)
     alternatives = odds / (1 + odds)
     log_ratio = (
         x[:, None] * np.log(alternatives / null[:, None])
         + (n - x)[:, None] * np.log((1 - alternatives) / (1 - null)[:, None])
     ) / cluster[:, None]
-    log_ratio = np.minimum(log_ratio, LOG_MINUTE_CAP)
+    log_ratio = np.minimum(
+        log_ratio, LOG_MINUTE_CAP if config.minute_factor is None else np.log(config.minute_factor)
+    )
+    log_ratio = np.minimum(log_ratio, LOG_SHARE_HIT_CAP * x[:, None])
     share = np.clip(np.maximum(x / n, null), 1e-12, 1 - 1e-12)
     log_p = -n * (share * np.log(share / null) + (1 - share) * np.log((1 - share) / (1 - null)))
-    return Judged(log_ratio, log_p / cluster, mean, (x - n * mean) ** 2 / (n * mean * (1 - mean)))
+    spread = (x - n * mean) ** 2 / (n * mean * (1 - mean))
+    return Judged(log_ratio, log_p / cluster, mean, spread, np.ones(len(x)))
 
 
 def add_minute(log_r: Floats, log_ratio: Floats, cap: float) -> Floats:
@@ -120,14 +167,3 @@ def mixture(log_r: Floats) -> Floats:
     safe = np.where(np.isfinite(top), top, 0.0)
     with np.errstate(divide="ignore"):
         return safe + np.log(np.exp(log_r - safe[:, None]).mean(axis=1))
-
-
-def _rate_null(config: StatisticConfig, base: Baseline) -> tuple[Floats, Floats, Floats]:
-    """(mean, highest normal mean, shape) of a minute's count."""
-    minutes = base.weight + PRIOR_RATE_MINUTES
-    mean = (base.hits + PRIOR_RATE_HITS) / minutes
-    null = config.slack * mean + 2 * np.sqrt(base.hits + 1) / minutes
-    variance = (base.spread + mean * PRIOR_RATE_MINUTES) / minutes
-    with np.errstate(divide="ignore"):
-        shape = np.where(variance > mean, mean**2 / (variance - mean), np.inf)
-    return mean, null, np.clip(shape, *DISPERSION_BOUNDS)

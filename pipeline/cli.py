@@ -16,6 +16,7 @@ VERBS = (
     "ingest",
     "generate",
     "sources",
+    "canary",
     "sql",
     "verify",
     "prove",
@@ -40,6 +41,7 @@ GROUPS = (
     "config",
     "checkpoint",
     "keys",
+    "baseline",
 )
 """Modules whose `app` is a group of verbs."""
 

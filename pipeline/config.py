@@ -18,6 +18,7 @@ from pydantic_settings import (
     SettingsError,
 )
 
+from detectors.policy import Policy
 from pipeline.audit.checkpoint.config import CheckpointConfig
 from pipeline.audit.erase.config import ErasureConfig, RetentionRule
 from pipeline.audit.objects.s3_config import cache_name, is_url
@@ -116,11 +117,12 @@ def load_config(path: Path | None = None, *, store: str | Path | None = None) ->
     settings = _read_toml(file) if file is not None else {}
     _place_defaults(settings, store)
     try:
-        return _load(settings, store)
+        loaded = _load(settings, store)
     except ValidationError as error:
         raise ConfigError(_explain(file, error)) from None
     except SettingsError as error:
         raise ConfigError(f"environment: {error}; write lists and tables as JSON") from None
+    return _with_policy(loaded)
 
 
 def _load(settings: dict[str, Any], store: str | Path | None) -> Config:
@@ -141,6 +143,21 @@ def _load(settings: dict[str, Any], store: str | Path | None) -> Config:
     checked = ConfigOfStore(**settings)
     # Of the class that other processes know: it travels to them.
     return Config.model_construct(**{name: getattr(checked, name) for name in Config.model_fields})
+
+
+def _with_policy(config: Config) -> Config:
+    """The configuration with the rules of its policy file, so that their content is a part of it."""
+    file = config.detect.policy_file
+    if file is None:
+        return config
+    if config.detect.policy != Policy():
+        raise ConfigError("detect: the policy is in policy_file or in [detect.policy], not in both")
+    try:
+        policy = Policy.model_validate(_read_toml(file))
+    except ValidationError as error:
+        raise ConfigError(_explain(file, error)) from None
+    detect = config.detect.model_copy(update={"policy": policy})
+    return config.model_copy(update={"detect": detect})
 
 
 def _place_defaults(settings: dict[str, Any], store: str | Path | None) -> None:

@@ -52,6 +52,7 @@ redaction_cut = _counter("redaction_cut", "Values cut at the budget of a value o
 # Detection.
 signals_observed = _counter("signals_observed", "Sealed rows that detectors have seen.")
 findings = _counter("findings", "Findings.", "detector", "late")
+detector_failures = _counter("detector_failures", "Own detectors that failed and are off.", "detector")
 watermark_time = _gauge(
     "watermark_timestamp_seconds", "Event time up to which windows are closed (Unix time)."
 )

@@ -11,15 +11,17 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+import msgspec
 import structlog
 
 from pipeline import durable, metrics
 from pipeline.audit.erase.orders import ControlRows
 from pipeline.clock import NowMs
 from pipeline.commits import Commits
+from pipeline.detect.accepted import acceptances
 from pipeline.detect.config import DetectConfig
 from pipeline.detect.fold import Detection
-from pipeline.detect.model import Found, SignalBatch, Trip
+from pipeline.detect.model import Acceptance, Found, SignalBatch, Trip, joined
 from pipeline.detect.trips import trip_of
 from pipeline.errors import AuditfuseError
 from pipeline.killswitch.policy import Decision, decide
@@ -55,7 +57,7 @@ class Watch:
         now_ms: NowMs,
         control: ControlRows | None = None,
     ) -> None:
-        """`control` tells of erasures: what was learnt before one is forgotten."""
+        """`control` tells of erasures, before which nothing is remembered, and of accepted baselines."""
         self._control = control
         self._built_ms = 0
         self._tail = tail
@@ -67,7 +69,8 @@ class Watch:
         self._detection: Detection | None = None
         self._agents: set[str] = set()
         self._trips: dict[str, Trip] = {}
-        self._seen_state: SwitchState | None = None
+        self._seen_state: tuple[SwitchState | None, int] = (None, 0)
+        """The switch, and the number of agents, that trips were last read with."""
         self._folded: dict[Key, int] = {}
         self._snapshot_at = time.monotonic() + SNAPSHOT_INTERVAL_S
         self._erasure_check_at = 0.0
@@ -137,7 +140,7 @@ class Watch:
     def _consume(self, detection: Detection, batches: Sequence[SignalBatch]) -> None:
         with metrics.detect_seconds.time():
             found = detection.trips(self._new_trips())
-            for batch in batches:
+            for batch in joined(batches):
                 found += detection.observe(batch)
                 self._agents.update(batch.signals["agent_id"].unique())
             for key in self._tail.gone(self._now_ms()):
@@ -196,14 +199,23 @@ class Watch:
 
     def _new_trips(self) -> list[Trip]:
         """Trips that were made or loosened since the last call."""
-        state = self._switch.state
-        if state is self._seen_state:
+        seen = self._switch.state, len(self._agents)
+        if seen[0] is self._seen_state[0] and seen[1] == self._seen_state[1]:
             return []
-        self._seen_state = state
-        trips = [trip_of(timeline) for timeline in self._switch.timelines()]
+        self._seen_state = seen
+        trips = [self._with_stored_names(trip_of(one)) for one in self._switch.timelines()]
         changed = [trip for trip in trips if self._trips.get(trip.trip_id) != trip]
         self._trips |= {trip.trip_id: trip for trip in changed}
         return changed
+
+    def _with_stored_names(self, trip: Trip) -> Trip:
+        """A person trips an agent by the name that it calls itself; its rows have that name redacted."""
+        name = trip.selector.agent
+        if name is None or "<" in name:
+            return trip
+        redacted = (agent for agent in self._agents if "<" in agent)
+        stored = sorted(agent for agent in redacted if self._switch.is_stored_as(agent, name))
+        return msgspec.structs.replace(trip, stored_as=tuple(stored))
 
     def _rebuild(self) -> tuple[Detection, int]:
         """The state as of the committed ends: the nearest snapshot, and what was consumed since, silently.
@@ -213,15 +225,18 @@ class Watch:
         detection = self._from_snapshot() or Detection(self._config)
         # A snapshot's too: the limit on the share of agents under trips counts by them.
         self._agents |= detection.agents
-        self._trips, self._seen_state = {}, None
+        self._trips, self._seen_state = {}, (None, 0)
         detection.trips(self._new_trips())
+        detection.accept(self._accepted())
         self._tail.discover(self._now_ms())
         detection.join(self._tail.alive(self._now_ms()))
         folded = 0
-        for batch in self._tail.history(after=detection.ends, upto=self._folded):
-            detection.observe(batch)
-            self._agents.update(batch.signals["agent_id"].unique())
-            folded += 1
+        history = self._tail.history(after=detection.ends, upto=self._folded)
+        while batches := list(_first(history, MAX_BATCHES)):
+            for batch in joined(batches):
+                detection.observe(batch)
+                self._agents.update(batch.signals["agent_id"].unique())
+            folded += len(batches)
         return detection, folded
 
     def _from_snapshot(self) -> Detection | None:
@@ -260,17 +275,27 @@ class Watch:
                 log.info("detection starts anew from the rows that an erasure left")
                 durable.remove(self._snapshot_path(self._config.hash))
                 self._detection, self._agents = None, set()
+            elif self._detection is not None:
+                self._detection.accept(self._accepted())
 
     def _erased_ms(self) -> int:
         """When the latest erasure that a person ordered was complete."""
-        if self._control is None:
-            return 0
-        try:
-            self._control.refresh()
-        except (AuditfuseError, OSError) as error:
-            # A `_control` that cannot be read must not end detection; the sealer complains of it.
-            log.warning("erasures cannot be looked up", error=type(error).__name__)
-        return self._control.completed_ms()
+        control = self._refreshed_control()
+        return control.completed_ms() if control else 0
+
+    def _accepted(self) -> list[Acceptance]:
+        """What people accepted as the new normal."""
+        control = self._refreshed_control()
+        return acceptances(control.state.commands.values()) if control else []
+
+    def _refreshed_control(self) -> ControlRows | None:
+        if self._control is not None:
+            try:
+                self._control.refresh()
+            except (AuditfuseError, OSError) as error:
+                # A `_control` that cannot be read must not end detection; the sealer complains of it.
+                log.warning("erasures and acceptances cannot be looked up", error=type(error).__name__)
+        return self._control
 
 
 def _first(batches: Iterator[SignalBatch], limit: int) -> Iterator[SignalBatch]:

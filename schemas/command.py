@@ -8,7 +8,7 @@ Mode = Literal["on", "throttle", "approval", "read_only", "off"]
 MODES: tuple[Mode, ...] = ("on", "throttle", "approval", "read_only", "off")
 """From the least to the most restrictive; the join of modes is the last of them."""
 
-CommandKind = Literal["trip", "reset_request", "reset_approval", "step_down", "expire"]
+CommandKind = Literal["trip", "reset_request", "reset_approval", "step_down", "expire", "accept_baseline"]
 
 
 class Selector(msgspec.Struct, frozen=True, kw_only=True):

@@ -17,13 +17,21 @@ if TYPE_CHECKING:
 NEEDS_APACHE = "needs Apache Kafka"
 
 LONGEST = (
-    "test_kill_every_call.py",
-    "test_real_traces.py",
-    "test_kill_moments.py",
-    "test_benchmarks.py",
-    "test_demo.py",
+    "e2e/test_kill_every_call.py",
+    "redact/test_fast_path_fuzz.py",
+    "e2e/test_real_traces.py",
+    "docs/test_notebook.py",
+    "audit/faults/test_fault_matrix.py",
+    "e2e/test_demo.py",
+    "benchmarks/test_benchmarks.py",
+    "e2e/test_canaries.py",
+    "e2e/test_kill_moments.py",
+    "redact/test_corpus.py",
+    "redact/test_memo.py",
+    "audit/test_remote_store.py",
+    "audit/tamper/test_tamper_matrix.py",
 )
-"""Files of minutes: run first, so that at the end no worker waits for another."""
+"""The files that take longest, the longest first: begun first, so that all workers end together."""
 
 COMPILE = """
 from pipeline.redact.config import RedactionConfig
@@ -53,7 +61,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))
+    items.sort(key=_turn)
     choice = broker.choose()
     for item in items:
         parameters = getattr(getattr(item, "callspec", None), "params", {})
@@ -69,10 +77,24 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         item.add_marker(pytest.mark.skip(reason=f"{NEEDS_APACHE}; here is {choice.text}"))
 
 
+def _turn(item: pytest.Item) -> int:
+    path = item.path.relative_to(Path(__file__).parent).as_posix()
+    return LONGEST.index(path) if path in LONGEST else len(LONGEST)
+
+
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     """Also sees what ran in the worker processes of a parallel run."""
     if report.skipped and isinstance(report.longrepr, tuple) and NEEDS_APACHE in report.longrepr[2]:
         _left_out.append(report.nodeid.partition("::")[2])
+
+
+@pytest.fixture(scope="session", autouse=True)
+def disk_is_not_waited_for() -> Iterator[None]:
+    """No test of this process waits for the disk: what fsync adds is seen after a power cut alone, and
+    `support.disk` plays that. The processes that tests start sync as ever."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda descriptor: None)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -1,10 +1,15 @@
 """`auditfuse config check`: every mistake in the configuration, by file, key and reason."""
 
+from __future__ import annotations
+
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from pipeline.config import Config
 
 app = typer.Typer(help="Check the configuration.", no_args_is_help=True)
 
@@ -23,8 +28,9 @@ def check(
     """Read the configuration and say of each mistake where it is, which key, and why.
 
     Also looks up what the configuration points at: environment variables of page targets, whether what a
-    store in a bucket needs is installed, and whether redaction's types and patterns are possible. Warns of
-    secrets that would be kept. Sends nothing.
+    store in a bucket needs is installed, whether redaction's types and patterns are possible, the policy
+    file, and detectors of your own, whose modules it runs. Warns of secrets that would be kept, and of rules
+    of the policy that cover no agent of any source. Sends nothing.
 
     Example:
 
@@ -44,6 +50,19 @@ def check(
     ApprisePager(loaded.respond).check()
     open_store(loaded.store)
     check_rules(loaded.redaction)
+    _check_detection(loaded)
     typer.echo(f"The configuration holds. Sources: {kinds or 'none'}.")
     if not loaded.sources:
         typer.echo("There is no [[sources]] entry yet: `auditfuse run` would have nothing to read.")
+
+
+def _check_detection(loaded: Config) -> None:
+    from pipeline.detect.policy_check import warnings
+
+    if loaded.detect.modules or loaded.detect.own:
+        from pipeline.detect.guard import OwnDetectors  # polars, which a plain configuration does not need
+
+        OwnDetectors(loaded.detect)
+    place = loaded.detect.policy_file or "detect.policy"
+    for warning in warnings(loaded.detect.policy, loaded.sources):
+        typer.echo(f"WARNING: {place}: {warning}", err=True)

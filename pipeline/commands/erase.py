@@ -81,17 +81,12 @@ def erase(
         return
     if payload_only and rows:
         raise ConfigError("--payload-only and --rows exclude each other")
-    execute = execute or resume is not None
     if execute and not (by and reason) and resume is None:
         raise ConfigError("--execute needs --by and --reason: they are kept in the audit trail")
     what = "payload" if payload_only else "where_found" if value_file and not rows else "row"
     request = _request(settings, where or [], value_file, what, by or "", reason or "")
-    with _busy("Erasing" if execute else "Looking through the store", as_json):
-        if resume is not None:
-            outcome = eraser.resume(request, resume)
-        else:
-            outcome = eraser.execute(request) if execute else eraser.survey(request)
-    _report(request, outcome, execute, as_json)
+    outcome = _outcome(eraser, request, execute, resume, as_json)
+    _report(request, outcome, execute or resume is not None, as_json)
     if outcome.reached.out_of_reach or outcome.total.held or outcome.total.in_force:
         raise typer.Exit(1)
 
@@ -110,6 +105,13 @@ def eraser_of(settings: Config) -> Eraser:
     return Eraser(
         store, Keys(settings.keys.path), copies, now_ms=system_now_ms, grace_s=settings.erasure.grace_s
     )
+
+
+def _outcome(eraser: Eraser, request: Request, execute: bool, resume: str | None, as_json: bool) -> Outcome:
+    with _busy("Erasing" if execute or resume is not None else "Looking through the store", as_json):
+        if resume is not None:
+            return eraser.resume(request, resume)
+        return eraser.execute(request) if execute else eraser.survey(request)
 
 
 def _busy(what: str, as_json: bool) -> AbstractContextManager[object]:

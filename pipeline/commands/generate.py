@@ -1,15 +1,29 @@
 """`auditfuse generate`: seeded agent traffic with planted faults, and the truth about them beside it."""
 
+from __future__ import annotations
+
 import json
 import sys
 import time
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pipeline.errors import ConfigError
+
+if TYPE_CHECKING:
+    from pipeline.generate.stream import StreamConfig
+
+Faults = Annotated[
+    list[str] | None,
+    typer.Option(help="KIND:AGENT@ONSET+LENGTH or …+LENGTHxFACTOR, in seconds; may be repeated."),
+]
+Releases = Annotated[
+    list[str] | None,
+    typer.Option(help="AGENT@ONSET=VERSION: the agent's version from that second on; may be repeated."),
+]
 
 
 def generate(
@@ -22,14 +36,8 @@ def generate(
     start: Annotated[
         int | None, typer.Option(help="First moment, in ms since 1970; by default the stream ends now.")
     ] = None,
-    fault: Annotated[
-        list[str] | None,
-        typer.Option(help="KIND:AGENT@ONSET+LENGTH or …+LENGTHxFACTOR, in seconds; may be repeated."),
-    ] = None,
-    release: Annotated[
-        list[str] | None,
-        typer.Option(help="AGENT@ONSET=VERSION: the agent's version from that second on; may be repeated."),
-    ] = None,
+    fault: Faults = None,
+    release: Releases = None,
     office_hours: Annotated[
         bool, typer.Option("--office-hours", help="Follow the working day: little at night and at weekends.")
     ] = False,
@@ -61,18 +69,25 @@ def generate(
         tuple(parse_release(text) for text in release or []),
         office_hours,
     )
+    _require_known_agents(config)
+    if truth is not None:
+        truth.write_text(_truth(config, environment))
+    with sys.stdout.buffer if out == "-" else Path(out).open("wb") as sink:
+        for event in generate_events(config):
+            sink.write(native_json(event) + b"\n")
+
+
+def _require_known_agents(config: StreamConfig) -> None:
     names = {agent.agent_id for agent in config.agents}
     for planned in (*config.faults, *config.releases):
         if planned.agent_id not in names:
             raise ConfigError(
                 f"agent {planned.agent_id!r} is not in the fleet, which is agent-001 to {max(names)}"
             )
-    if truth is not None:
-        lines = [
-            json.dumps(asdict(f) | {"start_ms": start_ms + int(f.onset_s * 1000), "environment": environment})
-            for f in config.faults
-        ]
-        truth.write_text("".join(f"{line}\n" for line in lines))
-    with sys.stdout.buffer if out == "-" else Path(out).open("wb") as sink:
-        for event in generate_events(config):
-            sink.write(native_json(event) + b"\n")
+
+
+def _truth(config: StreamConfig, environment: str) -> str:
+    """The planted faults as JSON lines."""
+    begins = [(fault, config.start_ms + int(fault.onset_s * 1000)) for fault in config.faults]
+    lines = [asdict(fault) | {"start_ms": at, "environment": environment} for fault, at in begins]
+    return "".join(f"{json.dumps(line)}\n" for line in lines)

@@ -29,6 +29,15 @@ class _Shown(NamedTuple):
     diff: bool
     json: bool
 
+    def require_possible(self) -> None:
+        """Raises ConfigError for options that do not go together."""
+        from pipeline.errors import ConfigError
+
+        if self.diff and self.json:
+            raise ConfigError("--diff is for people and --json for programs; choose one")
+        if self.values and not self.explain:
+            raise ConfigError("--show-values is about what --explain says; add --explain")
+
 
 def redact(
     files: Annotated[list[Path] | None, typer.Argument(help="Files to redact; - or none: stdin.")] = None,
@@ -89,11 +98,8 @@ def redact(
             raise ConfigError("--check takes its texts and agents from its file; leave the others out")
         _check(check, rules, keys, as_json)
         return
-    if diff and as_json:
-        raise ConfigError("--diff is for people and --json for programs; choose one")
-    if show_values and not explain:
-        raise ConfigError("--show-values is about what --explain says; add --explain")
     shown = _Shown(explain, show_values, diff, as_json)
+    shown.require_possible()
     counts = _filter(files or [Path("-")], rules, Redactor(rules, keys), shown)
     if any(counts[kind] for kind in _STAND_INS):
         raise typer.Exit(1)
@@ -215,11 +221,10 @@ def _print_diff(block: Block, after: str) -> None:
 
 def _check(file: Path, rules: RedactionConfig, keys: Keys, as_json: bool) -> None:
     from pipeline.redact.cases import read_cases, run_cases
-    from pipeline.redact.policy import policies_of
     from pipeline.redact.redactor import Redactor
 
     cases = read_cases(file)
-    failures = run_cases(cases, Redactor(rules, keys), policies_of(rules, keys))
+    failures = run_cases(cases, Redactor(rules, keys))
     if as_json:
         found = [{"file": str(file), **failure._asdict()} for failure in failures]
         typer.echo(json.dumps({"cases": len(cases), "failures": found}))

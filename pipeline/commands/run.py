@@ -20,6 +20,7 @@ def run(
       auditfuse run --config auditfuse.toml
     """
     from pipeline.config import load_config
+    from pipeline.detect.guard import OwnDetectors
     from pipeline.errors import ConfigError
     from pipeline.logs import configure_logs
     from pipeline.service import serve
@@ -30,5 +31,6 @@ def run(
             "there is nothing to read: add a [[sources]] entry to auditfuse.toml "
             "(the README has one to copy), or load files with: auditfuse ingest FILE"
         )
+    OwnDetectors(loaded.detect)  # a mistake in one must not come to light once the sources are read
     configure_logs(loaded.log)
     serve(loaded)

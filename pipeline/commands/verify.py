@@ -21,6 +21,27 @@ SHOWN_FAULTS = 50
 """So many faults are printed; `--json` lists more."""
 _PARTITION = re.compile(r"(.+)/(\d+)")
 
+Since = Annotated[
+    str | None,
+    typer.Option("--since", help="Only rows of files that end at or after this time (ISO 8601, UTC)."),
+]
+Partitions = Annotated[
+    list[str] | None,
+    typer.Option("--partition", help="Only rows of this partition: TOPIC_ID/NUMBER. May be repeated."),
+]
+Anchors = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--anchor",
+        help="Checkpoints kept outside of the store: a directory of notes, a file, or - for standard "
+        "input. May be repeated.",
+    ),
+]
+PublicKeys = Annotated[
+    list[str] | None,
+    typer.Option("--key", help="A public key of the trail, or a file of them. May be repeated."),
+]
+
 
 def verify(
     store: StoreOption = None,
@@ -29,26 +50,10 @@ def verify(
     columns: Annotated[
         bool, typer.Option(help="Compare the typed columns with the records too; without, it is faster.")
     ] = True,
-    since: Annotated[
-        str | None,
-        typer.Option("--since", help="Only rows of files that end at or after this time (ISO 8601, UTC)."),
-    ] = None,
-    partition: Annotated[
-        list[str] | None,
-        typer.Option("--partition", help="Only rows of this partition: TOPIC_ID/NUMBER. May be repeated."),
-    ] = None,
-    anchor: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--anchor",
-            help="Checkpoints kept outside of the store: a directory of notes, a file, or - for standard "
-            "input. May be repeated.",
-        ),
-    ] = None,
-    key: Annotated[
-        list[str] | None,
-        typer.Option("--key", help="A public key of the trail, or a file of them. May be repeated."),
-    ] = None,
+    since: Since = None,
+    partition: Partitions = None,
+    anchor: Anchors = None,
+    key: PublicKeys = None,
     workers: Annotated[
         int | None, typer.Option("--workers", min=1, help="Processes; by default one a core if worth it.")
     ] = None,
@@ -77,8 +82,6 @@ def verify(
 
       auditfuse verify --proof proof.json --key trail.pub
     """
-    import msgspec
-
     if proof is not None:
         from pipeline.commands.check_proof import check_proof_file
 
@@ -96,11 +99,7 @@ def verify(
     )
     shows_progress = sys.stderr.isatty() and not as_json
     report = _report(chosen_store(store, config), wanted, workers, shows_progress=shows_progress)
-    if as_json:
-        document = msgspec.to_builtins(report) | {"holds": report.holds}
-        typer.echo(msgspec.json.format(msgspec.json.encode(document)).decode())
-    else:
-        typer.echo(as_text(report))
+    typer.echo(_as_json(report) if as_json else as_text(report))
     if not report.holds:
         raise typer.Exit(1)
 
@@ -145,6 +144,13 @@ def _trusted(
         read_public_keys(keys) if keys else trusted_keys(loaded.checkpoint, loaded.keys.path),
         read_anchors(anchors or configured),
     )
+
+
+def _as_json(report: VerifyReport) -> str:
+    import msgspec
+
+    document = msgspec.to_builtins(report) | {"holds": report.holds}
+    return msgspec.json.format(msgspec.json.encode(document)).decode()
 
 
 def as_text(report: VerifyReport) -> str:

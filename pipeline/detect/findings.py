@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from detectors.base import Conclusion, CountingDetector, Detector
+from detectors.budget import DEFAULT_PAGE_AT
 from detectors.window import MINUTE_MS, STEP_MS
 from pipeline.detect.config import DetectConfig
 from pipeline.detect.floors import PERIOD_MS, Reached
@@ -41,7 +42,7 @@ class Findings:
                 "eligible": seen.eligible,
                 "baseline": float(f"{seen.baseline:.4g}"),
                 "log10_e": round(seen.log10_e, 1),
-                "page_at_e": detector.statistic.page_at,
+                "page_at_e": detector.statistic.page_at or DEFAULT_PAGE_AT,
                 "learned_minutes": seen.learned_minutes,
             },
             may_trip=key.may_trip and moment.crossed.level >= TRIP_LEVEL,

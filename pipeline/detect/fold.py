@@ -9,17 +9,21 @@ from typing import Any
 import polars as pl
 
 from detectors.acting_after_trip import ActingAfterTrip
-from detectors.base import CountingDetector, RuleDetector, Watermark
+from detectors.base import CountingDetector, Learns, RuleDetector, Watermark
 from detectors.window import MINUTE_MS
 from pipeline.detect import snapshot
-from pipeline.detect.build import counting_detectors, rule_detectors
+from pipeline.detect.accepted import Accepted
+from pipeline.detect.build import call_tests, counting_detectors, rule_detectors
+from pipeline.detect.calls import Calls
 from pipeline.detect.columns import derive
 from pipeline.detect.config import DetectConfig
 from pipeline.detect.findings import Findings
 from pipeline.detect.floors import Floors
+from pipeline.detect.guard import OwnDetectors
 from pipeline.detect.minutes import Minutes
-from pipeline.detect.model import Found, Partition, SignalBatch, Trip
+from pipeline.detect.model import Acceptance, Found, Partition, SignalBatch, Trip
 from pipeline.detect.recent import Recent
+from pipeline.detect.redacted import with_redacted
 from pipeline.detect.rows import ErrorRuns, Repeats
 from pipeline.detect.trips import Trips
 from pipeline.errors import ConfigError
@@ -35,15 +39,18 @@ class Detection:
     def __init__(self, config: DetectConfig) -> None:
         self._config = config
         self.config_hash = config.hash
-        self._detectors: list[CountingDetector] = counting_detectors(config)
+        self._own = OwnDetectors(config)
+        self._detectors: list[CountingDetector] = [*counting_detectors(config), *self._own.counting]
         self._floored = [d for d in self._detectors if d.floor is not None]
         self._floors = Floors([d.floor.per_minute for d in self._floored if d.floor is not None])
         self._minutes = Minutes(self._detectors, config.max_keys, config.max_pending)
+        self._calls = Calls(call_tests(config), config.max_keys, config.max_pending)
         self._repeats = Repeats(config.max_ids)
         self._runs: dict[Partition, ErrorRuns] = {}
-        self._rules: list[RuleDetector] = rule_detectors(config)
+        self._rules: list[RuleDetector] = [*rule_detectors(config), *self._own.rules]
         self._acting = ActingAfterTrip(config.acting_after_trip)
         self._trips = Trips(self._acting, config.max_keys)
+        self._accepted = Accepted()
         self._recent = Recent(self._detectors)
         self._findings = Findings(config, self._detectors, self._recent)
         self.ends: dict[Partition, int] = {}
@@ -95,6 +102,10 @@ class Detection:
             return []
         return [self._findings.rule(self._acting, one) for one in self._trips.learn(trips)]
 
+    def accept(self, said: list[Acceptance]) -> None:
+        """Take in which agents' learning begins anew: before the events of that minute. Each counts once."""
+        self._accepted.learn(said)
+
     def observe(self, batch: SignalBatch) -> list[Found]:
         """Fold one batch in. Findings of rules and floors come at once, of statistics at the watermark."""
         partition = (batch.topic_id, batch.partition)
@@ -112,10 +123,13 @@ class Detection:
 
     def _observe_rows(self, partition: Partition, signals: pl.DataFrame) -> list[Found]:
         lateness_ms = int(self._config.lateness_s * 1000)
-        rows = self._mark(partition, derive(signals, self.newest_ms[partition], lateness_ms))
+        derived = derive(signals, self.newest_ms[partition], lateness_ms)
+        rows = with_redacted(self._mark(partition, derived))
         once = rows.filter(~pl.col("repeat")) if rows["repeat"].any() else rows
+        once = self._own.with_columns(once)
         self._advance(partition, rows)
         self._recent.add(once)
+        self._calls.add(once.filter(~pl.col("late")))
         found = [self._findings.rule(rule, one) for rule in self._rules for one in rule.observe(once)]
         if self._acting.config.enabled:
             found += [self._findings.rule(self._acting, one) for one in self._trips.observe(once)]
@@ -161,12 +175,28 @@ class Detection:
         append_ms = min(stamped) if stamped and len(stamped) == len(self.newest_broker_ms) else None
         if append_ms is not None:
             self._floors.expire(append_ms)
-        watermark = Watermark(self.watermark_ms, append_ms)
+        watermark = Watermark(self.watermark_ms, append_ms, self.newest_ms)
         found = [self._findings.rule(rule, one) for rule in self._rules for one in rule.close(watermark)]
         if watermark.event_ms is None:
             return found
-        moments = self._minutes.close(watermark.event_ms // MINUTE_MS)
-        return found + [self._findings.statistical(moment) for moment in moments]
+        minute = watermark.event_ms // MINUTE_MS
+        for one in self._accepted.due(minute):
+            found += self._close_minutes(one.from_minute)
+            self._forget(one)
+        return found + self._close_minutes(minute)
+
+    def _close_minutes(self, before_minute: int) -> list[Found]:
+        moments, concluded = self._minutes.close(before_minute), self._calls.close(before_minute)
+        found = [self._findings.statistical(moment) for moment in moments]
+        return found + [self._findings.rule(detector, one) for detector, one in concluded]
+
+    def _forget(self, accepted: Acceptance) -> None:
+        whose = (accepted.environment, accepted.agent_id)
+        self._minutes.forget(*whose)
+        self._calls.forget(*whose)
+        for rule in self._rules:
+            if isinstance(rule, Learns):
+                rule.forget(*whose)
 
     def snapshot(self) -> bytes:
         """The exact state, with the ends it stands at. Goes on with findings as if never stopped."""
@@ -201,8 +231,10 @@ class Detection:
             "repeats": self._repeats.state(),
             "floors": self._floors.state(),
             "minutes": self._minutes.state(),
+            "calls": self._calls.state(),
             "rules": {rule.name: rule.state() for rule in self._rules},
             "trips": self._trips.state(),
+            "accepted": self._accepted.state(),
             "counters": (self.late_events, self.repeats),
         }
 
@@ -218,10 +250,12 @@ class Detection:
             self._runs[(topic_id, number)].outcomes = outcomes
         self._repeats.load(state["repeats"])
         self._floors.load(state["floors"])
-        self._minutes.load(state["minutes"], self._minutes.schema())
+        self._minutes.load(state["minutes"])
+        self._calls.load(state["calls"])
         for rule in self._rules:
             rule.load(state["rules"][rule.name])
         self._trips.load(state["trips"])
+        self._accepted.load(state["accepted"])
         self.late_events, self.repeats = state["counters"]
 
 

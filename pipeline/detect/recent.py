@@ -23,6 +23,8 @@ class Recent:
 
     def add(self, rows: pl.DataFrame) -> None:
         """Rows with derived columns."""
+        if not self._detectors:
+            return
         hits = rows.filter(pl.any_horizontal([d.hits() for d in self._detectors]))
         if hits.is_empty():
             return

@@ -46,7 +46,7 @@ class Trips:
 
     def learn(self, trips: list[Trip]) -> list[Conclusion]:
         """Take in new or lifted trips; actions seen before their trip's record are judged now."""
-        fresh = [trip for trip in trips if trip.trip_id not in self._known]
+        fresh = [trip for trip in trips if _names(trip) != _names(self._known.get(trip.trip_id))]
         self._known |= {trip.trip_id: trip for trip in trips}
         excess = max(0, len(self._known) - MAX_TRIPS)
         lifted = [t.trip_id for t in self._known.values() if t.lifted_at_ms is not None]
@@ -83,7 +83,7 @@ class Trips:
             for trip in self._known.values()
             if trip.served_at_ms < newest
             and (trip.lifted_at_ms is None or trip.lifted_at_ms > oldest)
-            and (trip.selector.agent is None or trip.selector.agent in agents or None in agents)
+            and (trip.selector.agent is None or not agents.isdisjoint(_names(trip)) or None in agents)
         ]
 
     def _judge(self, actions: pl.DataFrame, trip: Trip) -> list[Conclusion]:
@@ -156,15 +156,21 @@ def _covered(trip: Trip) -> pl.Expr:
     """An attribute that the selector leaves out, or that the event lacks, matches, as at the switch."""
     selector = trip.selector
     covered = pl.lit(value=True)
+    if selector.agent is not None:
+        covered &= pl.col("agent").is_in(_names(trip)).fill_null(value=True)
     for column, value in (
         ("env", selector.environment),
-        ("agent", selector.agent),
         ("agent_version", selector.version),
         ("action", selector.tool),
     ):
         if value is not None:
             covered &= (pl.col(column) == value).fill_null(value=True)
     return covered
+
+
+def _names(trip: Trip | None) -> list[str | None]:
+    """The names of the agent tripped: the selector's, and those that it is stored under."""
+    return [] if trip is None else [trip.selector.agent, *trip.stored_as]
 
 
 def trip_of(timeline: Timeline) -> Trip:

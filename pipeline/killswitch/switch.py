@@ -208,6 +208,10 @@ class KillSwitch:
             return []  # covered by every trip as it is
         return [redacted for redacted in self._redacted_agents if self._stands_for(redacted, name)]
 
+    def is_stored_as(self, redacted: str, name: str) -> bool:
+        """Whether a redacted name stands for this one."""
+        return len(name) <= compose.MAX_SELECTOR_CHARS and self._stands_for(redacted, name)
+
     def wait_sealed(self, command_id: str, timeout_s: float) -> bool:
         """Wait until a command is sealed; False after `timeout_s`."""
         return self._sealer.wait_for(lambda: self._book.standing(command_id) == "sealed", timeout_s)

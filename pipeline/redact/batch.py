@@ -63,10 +63,10 @@ class Batch:
         known = entry[0] if entry is not None else self._get(key) or self._nodes.get(key)
         return known if isinstance(known, Node) else None
 
-    def add(self, key: NodeKey, node: Node, *, within: bool) -> None:
-        """A new node; those in it were added before it. `within`: the one around it is remembered."""
+    def add(self, key: NodeKey | None, node: Node) -> None:
+        """A new node; those in it were added before it. Without a key it is not remembered."""
         self._new_nodes.append(node)
-        if within:
+        if key is None:
             return
         self._nodes[key] = node
         # Long arrays may be histories, which grow and never come again: their elements do.

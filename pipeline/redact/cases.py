@@ -16,12 +16,13 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from pipeline.errors import ConfigError
 from pipeline.redact.fields import EVENT_FIELDS
-from pipeline.redact.policy import Policies
 from pipeline.redact.redactor import RedactedEvent, Redactor
 from schemas.event import Event
 
 MAX_BYTES = 4 << 20
 MAX_CASES = 10_000
+MAX_DEPTH = 100
+"""Of lists and mappings within each other: what reading YAML costs grows with the square of it."""
 _AGENT = "policy-test"
 _PAYLOAD = ("input", "output", "attributes")
 _TIME_NS = 1_700_000_000_000_000_000
@@ -119,22 +120,19 @@ def read_cases(file: Path) -> list[PlacedCase]:
     return placed
 
 
-def run_cases(cases: list[PlacedCase], redactor: Redactor, policies: Policies) -> list[Failure]:
+def run_cases(cases: list[PlacedCase], redactor: Redactor) -> list[Failure]:
     """What does not hold, in the order of the file."""
     return [
         Failure(number, line, case.name, what)
         for number, line, case in cases
-        for what in _failures(case, redactor, policies)
+        for what in _failures(case, redactor)
     ]
 
 
 def _items(file: Path, text: str) -> list[tuple[int, object]]:
     """(line, value) of each item of the list that the file is."""
     try:
-        # An alias stands for what may be thousands of times as long.
-        for event in cast("Iterator[Any]", yaml.parse(text, Loader=yaml.SafeLoader)):
-            if isinstance(event, yaml.AliasEvent):
-                raise ConfigError(f"{file}, line {_line(event)}: write it out; aliases (*) are not read")
+        _require_readable(file, text)
         loader = yaml.SafeLoader(text)
         root = cast("Any", loader.get_single_node())
         values = cast("object", loader.construct_document(root)) if root else None
@@ -144,12 +142,22 @@ def _items(file: Path, text: str) -> list[tuple[int, object]]:
         raise ConfigError(f"{file}{where}: not YAML: {error.problem or error.context}") from None
     except (yaml.YAMLError, ValueError) as error:
         raise ConfigError(f"{file}: not YAML: {' '.join(str(error).split())[:200]}") from None
-    except RecursionError:
-        raise ConfigError(f"{file}: nested too deeply; a case is a few keys and values") from None
     if not isinstance(values, list):
         raise ConfigError(f"{file}: write a list of cases: each begins with `- text:` or `- json:`")
     lines = [_line(node) for node in root.value]
     return list(zip(lines, cast("list[object]", values), strict=True))
+
+
+def _require_readable(file: Path, text: str) -> None:
+    """Raises ConfigError where it nests too deeply, or has an alias: what that stands for may be huge."""
+    depth = 0
+    for event in cast("Iterator[Any]", yaml.parse(text, Loader=yaml.SafeLoader)):
+        if isinstance(event, yaml.AliasEvent):
+            raise ConfigError(f"{file}, line {_line(event)}: write it out; aliases (*) are not read")
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > MAX_DEPTH:
+            where = f"{file}, line {_line(event)}"
+            raise ConfigError(f"{where}: nested too deeply; a case is a few keys and values")
 
 
 def _line(marked: Any) -> int:
@@ -169,7 +177,7 @@ def _case(file: Path, number: int, line: int, value: object) -> PlacedCase:
         raise ConfigError(f"{where}: {key + ': ' if key else ''}{reason}") from None
 
 
-def _failures(case: Case, redactor: Redactor, policies: Policies) -> Iterator[str]:
+def _failures(case: Case, redactor: Redactor) -> Iterator[str]:
     result = redactor.redact([[_event(case)]], case.source)[0][0]
     output = _output(case, result)
     for value in case.must_go:
@@ -179,18 +187,18 @@ def _failures(case: Case, redactor: Redactor, policies: Policies) -> Iterator[st
         if value not in output:
             yield f"must stay, and goes: {value}"
     for value, entity in case.types.items():
-        actual = _types_of(value, output, result.redactions, policies, case)
+        actual = _types_of(value, output, result.redactions, redactor, case)
         if entity not in actual:
             yield f"must be {entity}, and is {' or '.join(actual) or 'not redacted'}: {value}"
 
 
 def _types_of(
-    value: str, output: str, counts: Mapping[str, int], policies: Policies, case: Case
+    value: str, output: str, counts: Mapping[str, int], redactor: Redactor, case: Case
 ) -> list[str]:
     """The types that a value was redacted as: proven by what is written for it, else all that were found."""
     if value in output:
         return []
-    policy = policies[policies.of(case.agent, case.source, case.environment)]
+    policy = redactor.policy_of(case.agent, case.source, case.environment)
     keyed = [entity for entity in counts if policy.is_keyed(entity)]
     proven = [entity for entity in keyed if policy.apply(entity, value) in output]
     return proven or [entity for entity in counts if entity not in keyed]

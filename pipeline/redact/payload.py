@@ -19,10 +19,13 @@ from pipeline.redact.pseudonym import failure
 from pipeline.redact.tree import Leaf, Node, Part
 
 LEXEME = re.compile(rb'("[^"\\]*(?:\\.[^"\\]*)*")(\s*:)?|-?\d[\d.eE+-]*|[{}\[\],]')
+_tokens = re.compile(rb'("[^"\\]*+(?:\\.[^"\\]*+)*+"|-?\d[\d.eE+-]*+)').split
+"""Strings and numbers, at odd places, and what stands between them."""
 _STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*(?:"|\\?\Z)', re.DOTALL)
 _NOT_BRACKETS = bytes(sorted(set(range(256)) - set(b"[]{}")))
 _NUMBER_LIKE = re.compile(r"-?\d{9,19}")
-_MOST_DIGITS = 19
+_LEAST_DIGITS, _MOST_DIGITS = 13, 19
+"""Of a card's number."""
 MAX_DEPTH = 512
 """Arrays and objects within each other; a string with more is a text, no JSON."""
 _SPLIT_DEPTH = 8
@@ -40,7 +43,7 @@ _split_object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _skip = msgspec.json.Decoder(msgspec.Raw).decode
 _text_of = msgspec.json.Decoder(str).decode
 
-NodeKey: TypeAlias = "tuple[object, ...]"
+NodeKey: TypeAlias = tuple[object, ...]
 """(context of its place, levels of nesting left, raw text): what a node depends on."""
 
 
@@ -55,8 +58,8 @@ class Store(Protocol):
         """The node of a raw text that was met before."""
         ...
 
-    def add(self, key: NodeKey, node: Node, *, within: bool) -> None:
-        """A node that was made; those in it were added before it. `within`: one around it is remembered."""
+    def add(self, key: NodeKey | None, node: Node) -> None:
+        """A node that was made; those in it were added before it. Without a key it is not remembered."""
         ...
 
 
@@ -88,7 +91,7 @@ class Reader:
         try:
             if _is_too_deep(raw):
                 raise NotJsonError
-            return self._container(raw, place, max_nesting, 0, within=False)
+            return self._container(raw, place, max_nesting, 0)
         except (msgspec.DecodeError, RecursionError):
             raise NotJsonError from None
 
@@ -106,59 +109,53 @@ class Reader:
         """A number, true, false or null; None where it can hold nothing."""
         return self._number(raw, place) if raw[0] <= _NINE else None
 
-    def _value(self, raw: bytes, place: Place, max_nesting: int, depth: int, *, within: bool) -> Part | None:
+    def _value(self, raw: bytes, place: Place, max_nesting: int, depth: int) -> Part | None:
         head = raw[0]
         if head == _QUOTE:
             return self._token(raw, place, max_nesting)
         if head in _CONTAINERS:
-            return self._container(raw, place, max_nesting, depth, within=within)
+            return self._container(raw, place, max_nesting, depth)
         return self._number(raw, place) if head <= _NINE else None
 
-    def _container(self, raw: bytes, place: Place, max_nesting: int, depth: int, *, within: bool) -> Node:
+    def _container(self, raw: bytes, place: Place, max_nesting: int, depth: int) -> Node:
         key = (place.context, max_nesting, raw)
-        if not within:
-            known = self._store.node(key)
-            if known is not None:
-                return known
+        known = self._store.node(key)
+        if known is not None:
+            return known
         node = Node(raw)
         # The elements of an outermost array are remembered each: they are messages, which histories repeat.
-        around = within or (len(raw) <= REMEMBERED_BYTES and (depth > 0 or raw[0] != _ARRAY))
-        if depth >= _SPLIT_DEPTH or not self._split(node, place, max_nesting, depth + 1, within=around):
+        is_one = depth >= _SPLIT_DEPTH or (len(raw) <= REMEMBERED_BYTES and (depth > 0 or raw[0] != _ARRAY))
+        if is_one or not self._split(node, place, max_nesting, depth + 1):
             if depth == 0:
                 _skip(raw)  # what lies within a value that was split is known to be JSON
             node = Node(raw)
-            self._lex(node, place, max_nesting)
-        self._store.add(key, node, within=within)
+            self._read(node, place, max_nesting)
+        self._store.add(key, node)
         return node
 
-    def _split(self, node: Node, place: Place, max_nesting: int, depth: int, *, within: bool) -> bool:
+    def _split(self, node: Node, place: Place, max_nesting: int, depth: int) -> bool:
         """Fill a node value by value; False where its text is not written as usual."""
         if node.raw[0] == _ARRAY:
-            self._split_array(node, place, max_nesting, depth, within=within)
+            self._split_array(node, place, max_nesting, depth)
         elif node.raw[0] == _OBJECT:
-            self._split_object(node, place, max_nesting, depth, within=within)
+            self._split_object(node, place, max_nesting, depth)
         return b"".join(node.pieces) == node.raw
 
-    def _split_array(self, node: Node, place: Place, max_nesting: int, depth: int, *, within: bool) -> None:
+    def _split_array(self, node: Node, place: Place, max_nesting: int, depth: int) -> None:
         elements = list(map(bytes, _split_array(node.raw)))
         between = b", " if elements and node.raw[1 + len(elements[0]) :][:2] == b", " else b","
-        pieces, places, values = [b"["], node.places, node.values
-        find, context = self._store.node, place.context
-        for raw in elements:
-            value = None if within or raw[0] not in _CONTAINERS else find((context, max_nesting, raw))
-            if value is None:
-                value = self._value(raw, place, max_nesting, depth, within=within)
+        pieces = node.pieces = [between] * (2 * len(elements) or 1)
+        pieces[0] = b"["
+        pieces[1::2] = elements
+        pieces.append(b"]")
+        places, values = node.places, node.values
+        for number, raw in enumerate(elements):
+            value = self._value(raw, place, max_nesting, depth)
             if value is not None:
-                places.append(len(pieces))
+                places.append(2 * number + 1)
                 values.append(value)
-            pieces += (raw, between)
-        if elements:
-            pieces[-1] = b"]"
-        else:
-            pieces.append(b"]")
-        node.pieces = pieces
 
-    def _split_object(self, node: Node, place: Place, max_nesting: int, depth: int, *, within: bool) -> None:
+    def _split_object(self, node: Node, place: Place, max_nesting: int, depth: int) -> None:
         below, links = self._places.below, place.below
         pieces, places, values = [b"{"], node.places, node.values
         between, colon = b",", b":"
@@ -171,7 +168,7 @@ class Reader:
             if name is not None:
                 places.append(at)
                 values.append(name)
-            value = self._value(raw, there, max_nesting, depth, within=within)
+            value = self._value(raw, there, max_nesting, depth)
             if value is not None:
                 places.append(at + 2)
                 values.append(value)
@@ -182,31 +179,30 @@ class Reader:
             pieces.append(b"}")
         node.pieces = pieces
 
-    def _lex(self, node: Node, place: Place, max_nesting: int) -> None:
-        """Fill a node with all that its text holds, at any depth, whatever its white space."""
-        text, last = node.raw, 0
+    def _read(self, node: Node, place: Place, max_nesting: int) -> None:
+        """Fill a node with all that its text holds, at any depth, whatever its white space, in one pass."""
+        pieces = node.pieces = _tokens(node.raw)
+        places, values = node.places, node.values
         above: list[Place] = []
         here = place  # of the next value
-        for match in LEXEME.finditer(text):
-            lexeme, part = match[0], None
-            if lexeme in (b"{", b"["):
-                above.append(here)
-            elif lexeme in (b"}", b"]"):
-                here = above.pop()
-            elif match[2] is not None:
-                key = _text_of(match[1])
-                here = self._places.below(above[-1], key)
+        _enter(pieces[0], above, here)
+        for at in range(1, len(pieces), 2):
+            token, after = pieces[at], pieces[at + 1]
+            if token[0] != _QUOTE:
+                part = (
+                    self._number(token, here) if len(token) >= _LEAST_DIGITS or here.reads_numbers else None
+                )
+            elif after[:1] == b":" or after.lstrip()[:1] == b":":
+                key = _text_of(token) if _BACKSLASH in token else token[1:-1].decode()
+                here = above[-1].below.get(key) or self._places.below(above[-1], key)
                 part = here.key_leaf or self._key(here, key)
-            elif match[1] is not None:
-                part = self._token(lexeme, here, max_nesting)
-            elif lexeme != b",":
-                part = self._number(lexeme, here)
+            else:
+                part = self._token(token, here, max_nesting)
             if part is not None:
-                end = match.end(1) if match[1] is not None else match.end()
-                node.add(text[last : match.start()])
-                node.add(text[match.start() : end], part)
-                last = end
-        node.add(text[last:])
+                places.append(at)
+                values.append(part)
+            if after not in (b",", b":"):
+                here = _enter(after, above, here)
 
     def _key(self, place: Place, key: str) -> Leaf | None:
         if not key:
@@ -223,7 +219,7 @@ class Reader:
             return part
         token = Node(raw, is_token=True)
         token.add(part.raw, part)
-        self._store.add((), token, within=True)
+        self._store.add(None, token)
         return token
 
     def _number(self, raw: bytes, place: Place) -> Leaf | None:
@@ -244,7 +240,7 @@ class _Alone:
 
     def node(self, key: NodeKey) -> Node | None: ...
 
-    def add(self, key: NodeKey, node: Node, *, within: bool) -> None: ...
+    def add(self, key: NodeKey | None, node: Node) -> None: ...
 
 
 def parse(text: str, max_nesting: int) -> Node:
@@ -267,10 +263,20 @@ def is_json(text: str) -> bool:
 
 def is_card(digits: str) -> bool:
     """Whether a number is a card's: an issuer's first digits, 13 to 19 of them, and the Luhn sum."""
-    if not 13 <= len(digits) <= _MOST_DIGITS or digits[0] not in "3456":
+    if not _LEAST_DIGITS <= len(digits) <= _MOST_DIGITS or digits[0] not in "3456":
         return False
     doubled = [int(d) * (1 + i % 2) for i, d in enumerate(reversed(digits))]
     return sum(d - 9 if d > 9 else d for d in doubled) % 10 == 0
+
+
+def _enter(between: bytes, above: list[Place], here: Place) -> Place:
+    """Where the value after some brackets stands; `above` has the places of the containers around it."""
+    for bracket in between.translate(None, _NOT_BRACKETS):
+        if _STEP[bracket] > 0:
+            above.append(here)
+        else:
+            here = above.pop()
+    return here
 
 
 def _is_too_deep(raw: bytes) -> bool:

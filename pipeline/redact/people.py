@@ -37,23 +37,64 @@ _Changed: TypeAlias = tuple[bytes | None, Mapping[str, int]]
 """(JSON text or None where nothing changed, counts)."""
 
 
+class BatchPeople:
+    """What is known of a batch's parts, by `id`: histories repeat them from message to message, with the same
+    persons. The parts live as long as it does."""
+
+    def __init__(self, policies: Policies) -> None:
+        self.policies = policies
+        self._texts: dict[int, str | None] = {}
+        self._ordinary: dict[tuple[str, int], bool] = {}
+        self._known: dict[int, tuple[People, dict[int, Redacted], dict[int, _Changed]]] = {}
+
+    def of(self, parts: Iterable[Part]) -> "MessagePeople":
+        """The persons of one message."""
+        return MessagePeople(parts, self)
+
+    def text(self, part: Part) -> str | None:
+        """A text that holds the case-folded text of all leaves of a part; None where that is not known."""
+        number = id(part)
+        try:
+            return self._texts[number]
+        except KeyError:
+            text = self._texts[number] = _folded(part)
+            return text
+
+    def known(self, people: People) -> tuple[dict[int, Redacted], dict[int, _Changed]]:
+        """What is known with these persons: what becomes of leaves, and of parts."""
+        _, leaves, parts = self._known.setdefault(id(people), (people, {}, {}))
+        return leaves, parts
+
+    def is_ordinary(self, word: str, part: Part) -> bool:
+        """Whether a word stands in a part in lower case, as a word of its own."""
+        key = (word, id(part))
+        known = self._ordinary.get(key)
+        if known is None:
+            known = any(_stands_alone(word, leaf.resolved.text) for leaf in part.leaves())
+            self._ordinary[key] = known
+        return known
+
+
 class MessagePeople:
     """The parts of one message with its persons replaced."""
 
-    def __init__(self, parts: Iterable[Part], policies: Policies) -> None:
-        self._policies = policies
+    def __init__(self, parts: Iterable[Part], batch: BatchPeople) -> None:
+        self._policies = batch.policies
         units: dict[int, Part] = {}
         for part in parts:
             _collect(part, units)
-        folded = {number: _folded(unit) for number, unit in units.items()}
-        names = (name for unit in units.values() for name in unit.names)
-        self._people = people_of(names, [(folded[number], unit) for number, unit in units.items()])
-        marks = self._people.marks if self._people else ()
+        self._people = people_of({name for unit in units.values() for name in unit.names}, units, batch)
         self._leaves: dict[int, Redacted] = {}
         self._known: dict[int, _Changed] = {}
         """What is known of each part: of those that hold none of the persons, at once."""
+        if self._people is None:
+            return
+        self._leaves, self._known = batch.known(self._people)
+        marks = self._people.marks
         for number, unit in units.items():
-            text = folded[number]
+            if number in self._known:
+                continue
+            text = batch.text(unit)
             if text is not None and not _any_in(marks, text):
                 self._known[number] = (unit.out, unit.counts)
                 if isinstance(unit, Leaf) and unit.result is not None:
@@ -96,30 +137,40 @@ class MessagePeople:
     def _in_leaf(self, leaf: Leaf, result: Redacted) -> Redacted:
         if self._people is None or leaf.field_class not in ("text", "label"):
             return result
-        return redact_people(result, self._people, leaf.field_class == "text", self._policies[leaf.policy])
+        return redact_people(result, self._people, leaf.field_class == "text", self._policies, leaf.policy)
 
 
-def people_of(names: Iterable[str], units: Sequence[tuple[str | None, Part]]) -> People | None:
-    """The persons to look for; None where there are none. `units`: (case-folded text, part) pairs."""
-    distinct = sorted(set(names), key=lambda n: (-len(n), n))[:MAX_NAMES]
-    split = [parts for name in distinct if (parts := _PART.findall(name))]
-    words = {p.casefold() for parts in split for p in parts if len(p) >= 4}
-    ordinary = {word for word in words if _is_ordinary(word, units)}
-    full = [tuple(parts) for parts in split if len(parts) > 1 and sum(map(len, parts)) >= 5]
+def people_of(names: set[str], units: Mapping[int, Part], batch: BatchPeople) -> People | None:
+    """The persons to look for in a message's units; None where there are none."""
+    if not names:
+        return None
+    split, words = _split(frozenset(names))
+    ordinary = {word for word in words if _is_ordinary(word, units.values(), batch)}
+    full = [parts for parts in split if len(parts) > 1 and sum(map(len, parts)) >= 5]
     full = [parts for parts in full if not all(p.casefold() in ordinary for p in parts)]
     single = {p for parts in split for p in parts if len(p) >= 4 and p[0].isupper()}
     single = {p for p in single if p.casefold() not in ordinary}
     return _compiled(tuple(full), frozenset(single)) if full or single else None
 
 
-def redact_people(redacted: Redacted, people: People, is_text: bool, policy: Policy) -> Redacted:
-    """A leaf with the message's persons replaced; tokens in it stay."""
+@lru_cache(COMPILED)
+def _split(names: frozenset[str]) -> tuple[tuple[tuple[str, ...], ...], tuple[str, ...]]:
+    """(the parts of the longest names, their words of at least four letters, case-folded)."""
+    longest = sorted(names, key=lambda n: (-len(n), n))[:MAX_NAMES]
+    split = tuple(tuple(parts) for name in longest if (parts := _PART.findall(name)))
+    return split, tuple({p.casefold(): None for parts in split for p in parts if len(p) >= 4})
+
+
+def redact_people(
+    redacted: Redacted, people: People, is_text: bool, policies: Policies, policy: int
+) -> Redacted:
+    """A leaf with the message's persons replaced; what redaction wrote stays."""
     if not _any_in(people.marks, redacted.text.casefold()):
         return redacted
     text, found = redacted.text, 0
     for pattern in (people.anywhere, people.in_text if is_text else None):
         if pattern is not None:
-            text, more = _replaced(text, pattern, policy)
+            text, more = _replaced(text, pattern, policies, policies[policy])
             found += more
     if not found:
         return redacted
@@ -128,12 +179,12 @@ def redact_people(redacted: Redacted, people: People, is_text: bool, policy: Pol
     return redacted._replace(text=text, counts=counts)
 
 
-def _replaced(text: str, pattern: re.Pattern[str], policy: Policy) -> tuple[str, int]:
-    """(the text with each match replaced, how many were), tokens of ours left alone."""
+def _replaced(text: str, pattern: re.Pattern[str], policies: Policies, policy: Policy) -> tuple[str, int]:
+    """(the text with each match replaced, how many were), tokens and what operators wrote left alone."""
     matches = [Span(*match.span(), "PERSON", 1.0, "message") for match in pattern.finditer(text)]
-    if matches and "<" in text:
-        tokens = Ranges([token.span() for token in TOKEN.finditer(text)])
-        matches = [m for m in matches if tokens.outside(m.start, m.end) == [m[:2]]]
+    if matches:
+        written = Ranges([*(token.span() for token in TOKEN.finditer(text)), *policies.marks(text)])
+        matches = [m for m in matches if written.outside(m.start, m.end) == [m[:2]]]
     pieces: list[str] = []
     last = 0
     for span in policy.unspared(text, matches):
@@ -167,14 +218,13 @@ def _any_in(marks: Iterable[str], text: str) -> bool:
     return False
 
 
-def _is_ordinary(word: str, units: Sequence[tuple[str | None, Part]]) -> bool:
-    """Whether a word stands in one of the texts in lower case, as a word of its own."""
-    return any(
-        _stands_alone(word, leaf.resolved.text)
-        for folded, unit in units
-        if folded is None or word in folded
-        for leaf in unit.leaves()
-    )
+def _is_ordinary(word: str, units: Iterable[Part], batch: BatchPeople) -> bool:
+    """Whether a word stands in one of the units in lower case, as a word of its own."""
+    for unit in units:
+        text = batch.text(unit)
+        if (text is None or word in text) and batch.is_ordinary(word, unit):
+            return True
+    return False
 
 
 def _stands_alone(word: str, text: str) -> bool:

@@ -24,6 +24,7 @@ class Place:
         "parent",
         "path",
         "policy",
+        "reads_numbers",
         "rule",
         "rule_key",
         "rule_parent",
@@ -40,6 +41,8 @@ class Place:
         self.leaf_policy = fields.at(policy, path) if fields else policy
         self.examined = fields is not None and fields.has_rule(policy, path)
         """Whether configuration names this field: then even numbers and short strings are looked at."""
+        self.reads_numbers = self.rule is not None or self.examined
+        """Whether short numbers are looked at as well."""
         self.is_time = is_time_key(key)
         self.context = (policy, self.rule_parent, self.rule_key, self.as_parent, self.is_time, path)
         """What the result of a value depends on beside its text."""

@@ -8,10 +8,8 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from pipeline.errors import ConfigError
-from pipeline.keys import Keys
 from pipeline.redact import rule_checks
 from pipeline.redact.config import RedactionConfig
-from pipeline.redact.lookup import pseudonyms_of
 from pipeline.redact.operators import KEEP, PSEUDONYM, Operator
 from pipeline.redact.overrides import merged, most_specific
 from pipeline.redact.phrases import Finder
@@ -196,11 +194,6 @@ def _require_possible(config: RedactionConfig) -> None:
 def check_rules(config: RedactionConfig) -> None:
     """Raises ConfigError for rules that cannot be; warns on stderr of secrets that stay."""
     Policies(config, Pseudonyms(config.pseudonym_key_id, b"", ""))  # no key is needed to see
-
-
-def policies_of(config: RedactionConfig, keys: Keys) -> Policies:
-    """The policies of a configuration, with its key."""
-    return Policies(config, pseudonyms_of(config, keys))
 
 
 def _default(agent_id: str, source: str, environment: str) -> int:  # noqa: ARG001  the signature of `of`

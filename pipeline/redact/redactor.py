@@ -19,9 +19,9 @@ from pipeline.redact.ids import SPAN_ID, TRACE_ID
 from pipeline.redact.leaf import Hit
 from pipeline.redact.lookup import pseudonyms_of
 from pipeline.redact.payload import NotJsonError, Reader, is_json
-from pipeline.redact.people import MessagePeople
+from pipeline.redact.people import BatchPeople, MessagePeople
 from pipeline.redact.places import Place, Places
-from pipeline.redact.policy import Policies
+from pipeline.redact.policy import Policies, Policy
 from pipeline.redact.pseudonym import failure
 from pipeline.redact.tree import NONE, Leaf, Node, Part, add_counts
 from pipeline.redact.views import without_surrogates
@@ -76,6 +76,10 @@ class Redactor:
         """What is remembered takes so many bytes at most."""
         return self._memory.memo.bytes
 
+    def policy_of(self, agent_id: str, source: str, environment: str) -> Policy:
+        """The policy that holds for events of that agent."""
+        return self._policies[self._policies.of(agent_id, source, environment)]
+
     def redact(self, messages: Sequence[Sequence[Event]], source: str = "") -> list[list[RedactedEvent]]:
         """Redact a batch of messages of a source, each with its events; the result has the same shape.
 
@@ -87,7 +91,8 @@ class Redactor:
         reader = Reader(batch, self._places, self._policies.for_names)
         drafts = [[self._draft(event, source, batch, reader) for event in message] for message in messages]
         batch.finish(self._work)
-        return [self._message(message) for message in drafts]
+        people = BatchPeople(self._policies)
+        return [_message(message, people) for message in drafts]
 
     def redact_text(self, text: str) -> RedactedText:
         """Redact one text, or one JSON document, as a payload's string would be."""
@@ -103,7 +108,7 @@ class Redactor:
         else:
             part = batch.leaf("text", "", "", 0, text)
         batch.finish(self._work)
-        people = MessagePeople([part], self._policies) if part.names else None
+        people = BatchPeople(self._policies).of([part]) if part.names else None
         if isinstance(part, Leaf):
             result = people.leaf(part) if people else part.resolved
             out, counts = result.text, result.counts
@@ -182,11 +187,12 @@ class Redactor:
         except (NotJsonError, RecursionError):
             raise _NotRedactableError("nested_too_deep") from None
 
-    def _message(self, drafts: list[Draft]) -> list[RedactedEvent]:
-        people = None
-        if any(draft.has_names() for draft in drafts):
-            people = MessagePeople((part for draft in drafts for part in draft.parts()), self._policies)
-        return [_assembled(draft, people) for draft in drafts]
+
+def _message(drafts: list[Draft], batch: BatchPeople) -> list[RedactedEvent]:
+    people = None
+    if any(draft.has_names() for draft in drafts):
+        people = batch.of(part for draft in drafts for part in draft.parts())
+    return [_assembled(draft, people) for draft in drafts]
 
 
 class _NotRedactableError(Exception):
@@ -241,8 +247,10 @@ def _payload(draft: Draft, people: MessagePeople | None, counts: dict[str, int])
     for name, part in draft.payload:
         if isinstance(part, Node):
             out, more = people.node(part) if people else (part.out, part.counts)
-            if out is not None:
-                values[name] = out.decode() if isinstance(values[name], str) else msgspec.Raw(out)
+            if not isinstance(values[name], str):
+                values[name] = msgspec.Raw(part.raw if out is None else out)
+            elif out is not None:
+                values[name] = out.decode()
         else:
             result = people.leaf(part) if people else part.resolved
             more = result.counts

@@ -3,7 +3,8 @@
 Leaves and nodes are shared by all places that hold the same text, within a batch and, by the memo, beyond it.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from operator import attrgetter
 from types import MappingProxyType
 from typing import TypeAlias
 
@@ -14,6 +15,7 @@ from pipeline.redact.leaf import Redacted
 
 NONE: Mapping[str, int] = MappingProxyType({})
 _encode = msgspec.json.Encoder().encode
+_size_of: Callable[["Part"], int] = attrgetter("size")
 
 LEAF_BYTES, NODE_BYTES, HIT_BYTES = 320, 500, 500
 """What they take beside their texts; measured, rounded up."""
@@ -28,6 +30,7 @@ class Leaf:
         "counts",
         "field_class",
         "key",
+        "marked",
         "names",
         "out",
         "parent",
@@ -53,6 +56,8 @@ class Leaf:
         """The JSON string of the redacted text; None where nothing changed."""
         self.counts = NONE
         self.names: tuple[str, ...] = ()
+        self.marked = False
+        """Whether it has an `out`, counts or names."""
 
     @property
     def resolved(self) -> Redacted:
@@ -66,6 +71,7 @@ class Leaf:
         self.out = None if result.text == self.text else json_string(result.text)
         self.counts = result.counts or NONE
         self.names = result.names
+        self.marked = self.out is not None or bool(result.counts or result.names)
         self.size = LEAF_BYTES + text_bytes(self.text)
         if self.out is not None:
             self.size += len(self.out) + text_bytes(result.text) + 400
@@ -83,6 +89,7 @@ class Node:
     __slots__ = (
         "counts",
         "is_token",
+        "marked",
         "names",
         "out",
         "own",
@@ -109,6 +116,8 @@ class Node:
         """Redacted; None where nothing changed."""
         self.counts = NONE
         self.names: tuple[str, ...] = ()
+        self.marked = False
+        """Whether it has an `out`, counts or names."""
 
     def add(self, piece: bytes, value: "Part | None" = None) -> None:
         """Append a piece of text, and what it stands for."""
@@ -124,25 +133,32 @@ class Node:
 
     def finish(self) -> None:
         """Render it and sum up, once everything in it is known."""
+        values = self.values
+        own = NODE_BYTES + 2 * len(self.raw) + 30 * len(self.pieces)
+        size = sum(map(_size_of, values))
+        marked = [number for number, value in enumerate(values) if value.marked]
+        if marked:
+            own += self._sum_up(marked)
+        self.own, self.size = own, own + size
+
+    def _sum_up(self, marked: list[int]) -> int:
+        """Take in those values that say anything; the bytes of what is redacted."""
+        self.marked = True
         counts: dict[str, int] = {}
         names: dict[str, None] = {}
-        own = NODE_BYTES + 2 * len(self.raw) + 30 * len(self.pieces)
-        size = 0
         pieces: list[bytes] | None = None
-        for place, value in zip(self.places, self.values, strict=True):
-            size += value.size
+        for number in marked:
+            value = self.values[number]
             if value.out is not None:
                 pieces = pieces or self.pieces.copy()
-                pieces[place] = value.out
-            if value.counts:
-                add_counts(counts, value.counts)
-            if value.names:
-                names |= dict.fromkeys(value.names)
-        if pieces is not None:
-            self.out = self.joined(pieces)
-            own += len(self.out)
-        self.own, self.size = own, own + size
+                pieces[self.places[number]] = value.out
+            add_counts(counts, value.counts)
+            names |= dict.fromkeys(value.names)
         self.counts, self.names = counts or NONE, tuple(names)
+        if pieces is None:
+            return 0
+        self.out = self.joined(pieces)
+        return len(self.out)
 
     def joined(self, pieces: list[bytes]) -> bytes:
         """Its JSON text with other pieces."""
@@ -160,7 +176,11 @@ def weigh(part: Part, generation: int) -> int:
     part.stamp = generation
     if isinstance(part, Leaf):
         return part.size
-    return part.own + sum(weigh(value, generation) for value in part.values if value.stamp != generation)
+    total = part.own
+    for value in part.values:
+        if value.stamp != generation:
+            total += weigh(value, generation)
+    return total
 
 
 def add_counts(total: dict[str, int], more: Mapping[str, int]) -> None:

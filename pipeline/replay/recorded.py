@@ -1,6 +1,6 @@
 """What was recorded: sealed rows, trips, findings and verdicts, read back for a replay."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 import msgspec
@@ -48,13 +48,17 @@ def recorded_findings(store: Store) -> Recorded:
     return Recorded(findings, frozenset(withdrawn), verdicts)
 
 
-def recorded_trips(store: Store) -> list[Trip]:
-    """The kill switch's trips with their modes over time, by when they were served."""
-    commands = [
+def recorded_commands(store: Store) -> list[Command]:
+    """The commands of `_control`, in the order in which they were sealed."""
+    return [
         msgspec.json.decode(meta, type=Command)
         for meta in _metas(store, CONTROL)
         if msgspec.json.decode(meta, type=_Kind).kind == "command"
     ]
+
+
+def trips_of(commands: Iterable[Command]) -> list[Trip]:
+    """The kill switch's trips with their modes over time, by when they were served."""
     trips = map(trip_of, timelines([], {command.id: command for command in commands}))
     return sorted(trips, key=lambda trip: (trip.served_at_ms, trip.trip_id))
 

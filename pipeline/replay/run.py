@@ -4,10 +4,11 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from pipeline.audit.store import Store
+from pipeline.detect.accepted import acceptances
 from pipeline.detect.config import DetectConfig
 from pipeline.detect.fold import Detection
-from pipeline.detect.model import Found, Trip
-from pipeline.replay.recorded import recorded_trips
+from pipeline.detect.model import Acceptance, Found, Trip
+from pipeline.replay.recorded import recorded_commands, trips_of
 from pipeline.tail import GONE_AFTER_MS, Handover, Key, Recording, Tail
 
 AFTERWARDS_MS = 3_600_000
@@ -46,7 +47,9 @@ def replay(
     progress: Progress | None = None,
 ) -> list[Replayed]:
     """Fold the store once for all `configs`; from its beginning, or from `learn_from_ms` on."""
-    runs = [_Run(config, recorded_trips(store)) for config in configs]
+    commands = recorded_commands(store)
+    trips, accepted = trips_of(commands), acceptances(commands)
+    runs = [_Run(config, trips, accepted) for config in configs]
     tail = Tail(store, Handover())
     tail.discover(now_ms=0)
     for recording in tail.recorded():
@@ -64,8 +67,9 @@ def replay(
 class _Run:
     """One detection, told of partitions and trips when live detection would have learned of them."""
 
-    def __init__(self, config: DetectConfig, trips: Sequence[Trip]) -> None:
+    def __init__(self, config: DetectConfig, trips: Sequence[Trip], accepted: Sequence[Acceptance]) -> None:
         self._detection = Detection(config)
+        self._detection.accept(list(accepted))
         self._trips = list(trips)
         self._spoke_ms: dict[Key, int] = {}
         self.found: list[Found] = []

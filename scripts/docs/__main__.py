@@ -9,6 +9,7 @@ from pathlib import Path
 from asyncapi import asyncapi_document
 from commands import cli_page
 from contracts import contract_schemas
+from detector_reference import detectors_page
 from options import configuration_page
 from trail_schema import trail_schema_page
 
@@ -20,6 +21,7 @@ def pages() -> dict[Path, str]:
     written = {
         DOCS / "cli.md": cli_page(),
         DOCS / "configuration.md": configuration_page(),
+        DOCS / "detectors-reference.md": detectors_page(),
         DOCS / "asyncapi.yaml": asyncapi_document(),
         DOCS / "schema.md": trail_schema_page(),
     }

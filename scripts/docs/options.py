@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from field_docs import field_docs
-from pydantic import BaseModel, SecretStr
+from pydantic import BaseModel
 from pydantic.fields import FieldInfo
-from type_words import type_words
+from type_words import bounds_words, type_words, value_words
 
 from pipeline.config import DEFAULT_DATA_DIR, Config, load_config
 
@@ -120,12 +120,17 @@ def _render(section: Section) -> str:
 
 def _row(section: Section, name: str, field: FieldInfo) -> str:
     if section.defaults is not None:
-        default = _value(getattr(section.defaults, name))
+        default = value_words(getattr(section.defaults, name))
     elif field.is_required():
         default = "required"
     else:
-        default = _value(field.get_default(call_default_factory=True))
-    cells = (f"`{name}`", type_words(field.annotation) + _bounds(field), default, _doc(section.model, name))
+        default = value_words(field.get_default(call_default_factory=True))
+    cells = (
+        f"`{name}`",
+        type_words(field.annotation) + bounds_words(field),
+        default,
+        _doc(section.model, name),
+    )
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |\n"
 
 
@@ -134,29 +139,3 @@ def _doc(model: type[BaseModel], name: str) -> str:
         return field_docs(model)[name]
     except KeyError:
         raise LookupError(f"{model.__module__}.{model.__name__}.{name} has no docstring line") from None
-
-
-def _bounds(field: FieldInfo) -> str:
-    words = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}
-    found = [
-        f"{sign} {getattr(rule, key):,}"
-        for rule in field.metadata
-        for key, sign in words.items()
-        if getattr(rule, key, None) is not None
-    ]
-    return f", {', '.join(found)}" if found else ""
-
-
-def _value(value: Any) -> str:
-    match value:
-        case None | ():
-            return "none"
-        case bool():
-            return str(value).lower()
-        case int():
-            return f"{value:,}"
-        case float():
-            return f"{value:g}"
-        case tuple():
-            return ", ".join(f"`{item}`" for item in value)
-    return f"`{value.get_secret_value() if isinstance(value, SecretStr) else value}`"

@@ -1,24 +1,20 @@
 """The audit store on S3: what holds in a directory holds there, and what the network does loses nothing."""
 
 import contextlib
-import json
-import os
 import random
-import sys
 import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
 from support.audit import START_MS, TOPIC_ID, claim, command_row, counting_clock, event_rows, sealed_store
 from support.erase import request, settings_in
-from support.running import auditfuse, write_config
+from support.remote import copies, count, live
 from support.s3 import FAILURES, LOCKED_BUCKET, TIMEOUT_S, Failure, FakeS3
-from typer.testing import CliRunner
 
 from pipeline.audit.catalog import GRACE_S, Catalog
 from pipeline.audit.compact import Compactor, compact_store
@@ -26,30 +22,11 @@ from pipeline.audit.control import AppendLog, read_rows
 from pipeline.audit.erase.reach import Copies
 from pipeline.audit.erase.run import Eraser
 from pipeline.audit.log import PartitionLog
-from pipeline.audit.objects import httpfs
-from pipeline.audit.objects.local import LocalObjects
-from pipeline.audit.objects.s3_config import S3Config
-from pipeline.audit.query import open_catalog
 from pipeline.audit.store import CONTROL, Store, StoreConfig
 from pipeline.audit.verify import verify_store
 from pipeline.audit.writer import new_writer_id
-from pipeline.commands.config import app as config_app
-from pipeline.config import load_config
-from pipeline.errors import ConfigError, Fenced, StoreError
+from pipeline.errors import Fenced, StoreError
 from pipeline.keys import Keys
-
-
-def count(store: Store, query: str = "SELECT count(*) FROM events") -> int:
-    with open_catalog(store) as catalog:
-        return next(result.fetchall()[0][0] for result in catalog.run(query))
-
-
-def copies(store: Store) -> list[Path]:
-    return sorted((store.cache_dir / "segments").glob("*/*/*.parquet"))
-
-
-def live(store: Store) -> set[str]:
-    return {name for one in store.partitions() for name in PartitionLog.open(store, *one).state.live}
 
 
 def test_sealed_rows_verify_and_a_fenced_writer_publishes_nothing(s3: FakeS3, tmp_path: Path) -> None:
@@ -206,193 +183,6 @@ def test_compaction_goes_on_once_a_service_is_back(s3: FakeS3, tmp_path: Path) -
         time.sleep(0.02)
     compactor.stop()
     assert len(PartitionLog.open(store, TOPIC_ID, 0).state.live) == 1
-
-
-def test_a_reader_of_another_machine_needs_only_the_url(s3: FakeS3, tmp_path: Path) -> None:
-    url = s3.url()
-    sealed_store(tmp_path, at=s3.store(tmp_path / "writer", url))
-    reader = s3.store(tmp_path / "reader", url)
-    assert count(reader) == 29
-    assert not (tmp_path / "writer").exists()
-
-
-def test_segments_are_fetched_once(s3: FakeS3, tmp_path: Path) -> None:
-    store = sealed_store(tmp_path, at=s3.store(tmp_path))
-    count(store)
-    s3.requests.clear()
-    assert count(store) == 29
-    assert not [path for _, path in s3.requests if path.endswith(".parquet")]
-    copies(store)[0].unlink()
-    claim(store)
-    assert count(store) == 29
-    assert len([path for method, path in s3.requests if path.endswith(".parquet")]) == 1
-
-
-def test_a_cache_too_small_says_so_and_fetches_nothing(s3: FakeS3, tmp_path: Path) -> None:
-    store = sealed_store(tmp_path, at=s3.store(tmp_path))
-    store.cache_max_bytes = 10_000
-    with pytest.raises(StoreError, match="cache_max_bytes"):
-        count(store)
-    assert copies(store) == []
-
-
-def test_a_long_log_is_read_many_entries_at_once(s3: FakeS3, tmp_path: Path) -> None:
-    url = s3.url()
-    writer = claim(s3.store(tmp_path / "writer", url))
-    for end in range(1, 100):
-        writer.idle(end, START_MS)
-    s3.requests.clear()
-    s3.most_at_once = 0
-    log = PartitionLog.open(s3.store(tmp_path / "reader", url), TOPIC_ID, 0)
-    assert (log.state.next_n, log.state.end) == (100, 99)
-    assert s3.most_at_once > 4
-    asked = len(s3.requests)
-    assert asked < 140
-    log.refresh()
-    assert len(s3.requests) == asked + 1
-
-
-def test_no_store_is_told_from_an_empty_one(s3: FakeS3, tmp_path: Path) -> None:
-    store = s3.store(tmp_path)
-    for look in (lambda: verify_store(store), lambda: count(store)):
-        with pytest.raises(StoreError, match=f"there is no store at {store.name}"):
-            look()
-
-
-def test_files_go_in_at_one_end_and_answers_come_out_at_the_other(s3: FakeS3, tmp_path: Path) -> None:
-    url, reached = s3.url(), {"endpoint": s3.endpoint, "allow_http": True}
-    write_config(
-        tmp_path, redaction={"names": "off"}, worker={"processes": 0}, store={"url": url, "s3": reached}
-    )
-    events = [
-        {
-            "start_time_unix_nano": (START_MS + n) * 1_000_000,
-            "agent_id": "invoice-agent",
-            "environment": "production",
-            "operation": "execute_tool",
-            "action": "read_invoice",
-        }
-        for n in range(40)
-    ]
-    (tmp_path / "events.ndjson").write_text("\n".join(map(json.dumps, events)))
-    report = json.loads(auditfuse("ingest", "--json", "events.ndjson", cwd=tmp_path).stdout.splitlines()[-1])
-    assert (report["rows"], report["store"]) == (40, url)
-    assert not (tmp_path / "auditfuse-data" / "store").exists()
-    elsewhere = tmp_path / "elsewhere"
-    elsewhere.mkdir()
-    environment = os.environ | {"AWS_ENDPOINT_URL": s3.endpoint, "AWS_ALLOW_HTTP": "true"}
-    query = "select count(*) as n from events where agent_id = 'invoice-agent'"
-    answer = auditfuse("sql", "--store", url, "--format", "json", query, cwd=elsewhere, env=environment)
-    assert json.loads(answer.stdout) == [{"n": 40}]
-    assert verify_store(s3.store(tmp_path, url)).holds
-
-
-@pytest.mark.parametrize(
-    ("url", "told"),
-    [
-        ("s3://", "must be s3://bucket/prefix"),
-        ("s3://b/..", "must be s3://bucket/prefix"),
-        ("gs://bucket/prefix", "must be s3://bucket/prefix"),
-        ("s3://key:secret@bucket/prefix", "must be s3://bucket/prefix"),
-        ("s3://bucket/prefix?x=secret", "must be s3://bucket/prefix"),
-    ],
-)
-def test_a_wrong_url_is_told_but_not_repeated(url: str, told: str) -> None:
-    with pytest.raises(ConfigError, match=told) as raised:
-        load_config(store=url)
-    assert "secret" not in str(raised.value)
-
-
-def test_a_configured_url_gives_way_to_the_command_lines_directory(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    write_config(tmp_path, store={"url": "s3://bucket/prefix/"})
-    assert load_config().store.url == "s3://bucket/prefix"
-    assert load_config(store=tmp_path / "mine").store.url is None
-    assert load_config(store="s3://other/place").store.url == "s3://other/place"
-
-
-def test_keys_may_not_lie_in_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    store = {"url": "s3://bucket/prefix"}
-    write_config(tmp_path, store=store)
-    place = load_config().store.local_directory
-    assert place.parent == Path("auditfuse-data/cache")
-    write_config(tmp_path, store=store, keys={"path": str(place / "keys")})
-    with pytest.raises(ConfigError, match="keys must be kept outside it"):
-        load_config()
-
-
-def test_the_check_of_a_configuration_says_what_a_bucket_needs(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    write_config(tmp_path, store={"url": "s3://bucket/prefix"})
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "a")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "b")
-    done = CliRunner().invoke(config_app, ["check"], catch_exceptions=False)
-    assert done.exit_code == 0
-    monkeypatch.setitem(sys.modules, "obstore", None)
-    monkeypatch.delitem(sys.modules, "pipeline.audit.objects.s3", raising=False)
-    with pytest.raises(ConfigError, match=r"pip install 'auditfuse\[s3\]'"):
-        CliRunner().invoke(config_app, ["check"], catch_exceptions=False)
-    write_config(tmp_path, store={"url": "s3://Bucket/prefix", "s3": {"endpoint": "http://me:secret@host"}})
-    with pytest.raises(ConfigError) as raised:
-        CliRunner().invoke(config_app, ["check"], catch_exceptions=False)
-    assert "store.url: must be s3://bucket/prefix" in str(raised.value)
-    assert "store.s3.endpoint: must be http(s)://host[:port]" in str(raised.value)
-    assert "secret" not in str(raised.value)
-
-
-class ReadInPlace(LocalObjects):
-    """Storage that is no directory for the store, but that DuckDB reads by itself: as with httpfs."""
-
-    def duckdb_setup(self) -> list[str]:
-        return self.setup
-
-    setup: ClassVar[list[str]] = []
-
-
-def test_what_duckdb_reads_in_place_is_not_copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    objects = ReadInPlace(tmp_path / "far")
-    store = sealed_store(tmp_path, at=Store(tmp_path / "cache", objects))
-    monkeypatch.setattr(ReadInPlace, "setup", ["SET VARIABLE reached = 1"])
-    assert count(store) == 29
-    assert copies(store) == []
-
-
-def test_what_duckdb_fails_to_read_in_place_is_copied(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    store = sealed_store(tmp_path, at=Store(tmp_path / "cache", ReadInPlace(tmp_path / "far")))
-    monkeypatch.setattr(ReadInPlace, "setup", ["LOAD no_such_extension /* secret */"])
-    assert count(store) == 29
-    assert {path.name for path in copies(store)} == live(store)
-    assert "segments are copied first" in caplog.text
-    assert "secret" not in caplog.text
-
-
-def test_httpfs_is_used_only_where_it_is_installed_and_gets_what_it_needs(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key'id")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "sec ret")
-    config = S3Config(endpoint="http://127.0.0.1:9000", region="eu-central-1")
-    monkeypatch.setattr(httpfs, "_is_installed", lambda: False)
-    assert httpfs.httpfs_setup("s3://bucket/prefix", config) is None
-    monkeypatch.setattr(httpfs, "_is_installed", lambda: True)
-    setup = httpfs.httpfs_setup("s3://bucket/prefix", config)
-    assert setup is not None
-    assert setup[0] == "LOAD httpfs"
-    assert not any("INSTALL" in statement for statement in setup)
-    expected = (
-        "TYPE s3, KEY_ID 'key''id', SECRET 'sec ret', REGION 'eu-central-1', SCOPE 's3://bucket/prefix', "
-        "URL_STYLE 'path', ENDPOINT '127.0.0.1:9000', USE_SSL 'false'"
-    )
-    assert expected in setup[1]
-    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
-    assert httpfs.httpfs_setup("s3://bucket/prefix", config) is None
 
 
 def test_a_seal_is_four_requests(s3: FakeS3, tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from support.signals import (
 )
 
 from pipeline.detect import DetectConfig, Detection, Found, SignalBatch, Trip
+from pipeline.detect.model import joined as fewer
 from pipeline.errors import ConfigError
 from schemas.command import Selector
 
@@ -233,6 +234,23 @@ def test_an_ongoing_burst_is_one_incident() -> None:
     assert len({f.finding.incident_key for f in found}) == 1
     assert len(found) <= 6
     assert len({f.finding.finding_id for f in found}) == len(found)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_batches_may_be_joined(seed: int) -> None:
+    one, rest = joined(), interleaved(seed)
+    found: list[Found] = []
+    while rest:
+        some, rest = rest[:40], rest[40:]
+        found += observe_all(one, fewer(some))
+    assert identities(found) == EXPECTED
+
+
+def test_an_idle_time_is_not_joined_over() -> None:
+    early = batch(signals(START_MS, 3), start=0)
+    late = batch(signals(START_MS + 1000, 3), start=3)
+    [first, second] = fewer([early, idle(3, START_MS + 600_000), late])
+    assert (first.end, first.idle_until_ms, second.start) == (3, START_MS + 600_000, 3)
 
 
 def test_findings_name_no_observed_count_of_a_floor() -> None:

@@ -20,6 +20,8 @@ from support.running import PROGRAM, auditfuse
 sys.path.append(str(ROOT / "scripts"))
 from notebook import execute
 
+pytestmark = pytest.mark.timeout(300)
+
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 FIRST_LOOK = ROOT / "notebooks" / "first-look.ipynb"
 QUICK = {

@@ -13,7 +13,7 @@ import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from urllib.parse import quote
 
 import msgspec
@@ -21,6 +21,7 @@ import pytest
 from support import scan
 from support.broker import TestBroker
 from support.canaries import CANARIES, Canary, encodings, malformed, plant
+from support.canary_otlp import log_with, spans_with_all
 from support.produce import create_topic, produce, unique
 from support.running import Running, auditfuse, free_port, wait_until, write_config
 from support.webhook import Webhook, running_webhook
@@ -133,7 +134,7 @@ def _leave(folder: Path, bootstrap: str, *, enabled: bool) -> Left:
     messages = {
         "events": [msgspec.json.encode(event) for canary in CANARIES for event in plant(canary.value)]
         + [message for canary in CANARIES for message in malformed(canary.value)],
-        "otlp_logs": [_log(canary.value) for canary in CANARIES]
+        "otlp_logs": [log_with(canary.value) for canary in CANARIES]
         + [message for canary in CANARIES for message in malformed(canary.value)],
     }
     control, receiver = free_port(), free_port()
@@ -220,87 +221,13 @@ def _refused(canary: Canary, number: int) -> bytes:
     return json.dumps(step).encode()
 
 
-def _attributes(value: str) -> list[dict[str, Any]]:
-    nested = {"kvlistValue": {"values": [{"key": value, "value": {"stringValue": value}}]}}
-    return [
-        {"key": "app.note", "value": {"stringValue": f"see {value}"}},
-        {"key": value, "value": {"boolValue": True}},
-        {"key": "app.list", "value": {"arrayValue": {"values": [{"stringValue": value}, nested]}}},
-        {"key": "app.bytes", "value": {"bytesValue": base64.b64encode(value.encode()).decode()}},
-        {"key": "gen_ai.tool.call.arguments", "value": {"stringValue": json.dumps({"who": value})}},
-        {"key": "gen_ai.conversation.id", "value": {"stringValue": value}},
-        {"key": "user.email", "value": {"stringValue": value}},
-        {"key": "url.full", "value": {"stringValue": f"https://a.example/?q={quote(value, safe='')}"}},
-    ]
-
-
-def _resource(value: str) -> dict[str, Any]:
-    return {
-        "attributes": [
-            {"key": "service.name", "value": {"stringValue": f"agent of {value}"}},
-            {"key": "service.version", "value": {"stringValue": value}},
-            *_attributes(value),
-        ]
-    }
-
-
-def _span(value: str, number: int) -> dict[str, Any]:
-    now = str(time.time_ns())
-    return {
-        "name": f"execute_tool {value}",
-        "traceId": f"{number + 1:032x}",
-        "spanId": f"{number + 1:016x}",
-        "traceState": value,
-        "startTimeUnixNano": now,
-        "endTimeUnixNano": now,
-        "attributes": _attributes(value),
-        "events": [{"name": "exception", "timeUnixNano": now, "attributes": _attributes(value)}],
-        "links": [{"traceId": f"{number + 1:032x}", "spanId": f"{9:016x}", "attributes": _attributes(value)}],
-        "status": {"code": 2, "message": f"failed for {value}"},
-    }
-
-
-def _spans() -> bytes:
-    groups = [
-        {
-            "resource": _resource(canary.value),
-            "scopeSpans": [{"scope": {"name": canary.value}, "spans": [_span(canary.value, number)]}],
-        }
-        for number, canary in enumerate(CANARIES)
-    ]
-    return json.dumps({"resourceSpans": groups}).encode()
-
-
-def _log(value: str) -> bytes:
-    now = str(time.time_ns())
-    tool = {"key": "tool_parameters", "value": {"stringValue": json.dumps({"command": f"grep {value} a"})}}
-    records = [
-        {"timeUnixNano": now, "body": {"stringValue": f"hello {value}"}, "attributes": _attributes(value)},
-        {"timeUnixNano": now, "body": _attributes(value)[2]["value"], "severityText": value},
-        {
-            "timeUnixNano": now,
-            "eventName": "claude_code.tool_result",
-            "body": {"stringValue": "claude_code.tool_result"},
-            "attributes": [*_attributes(value), tool],
-        },
-        {
-            "timeUnixNano": now,
-            "eventName": "codex.tool_decision",
-            "body": {"stringValue": value},
-            "attributes": [*_attributes(value), tool],
-        },
-    ]
-    group = {"resource": _resource(value), "scopeLogs": [{"logRecords": records}]}
-    return json.dumps({"resourceLogs": [group]}).encode()
-
-
 def _post_all(port: int) -> Iterator[scan.Found]:
     """Post good and bad bodies to the receiver, with canaries in the URL as well; its answers."""
     events = [msgspec.json.encode(plant(canary.value)[20]) for canary in CANARIES]
     broken = [b'{"agent_id": ' + json.dumps(canary.value).encode() for canary in CANARIES]
     lines = [line for line in [*events, *broken] if b"\n" not in line]
     base = f"http://127.0.0.1:{port}"
-    yield _post(f"{base}/v1/traces", _spans(), "application/json")
+    yield _post(f"{base}/v1/traces", spans_with_all(), "application/json")
     yield _post(f"{base}/v1/events", b"\n".join(lines), "application/x-ndjson")
     for canary in CANARIES:
         query = quote(canary.value, safe="")

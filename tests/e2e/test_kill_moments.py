@@ -13,7 +13,7 @@ from support.broker import TestBroker
 from support.crash import Launcher, launching
 from support.crash_checks import Sealed, assert_sound, finding_ids, incidents, pages_of
 from support.produce import create_topic, unique
-from support.running import free_port, wait_until, write_config
+from support.running import detectors_alone, free_port, wait_until, write_config
 from support.webhook import Webhook, running_webhook
 
 from pipeline.generate.faults import Fault
@@ -61,6 +61,7 @@ def write(folder: Path, kafka: TestBroker, topic: str, url: str) -> Path:
                 "approvals": "trusted",
             }
         ],
+        detect=detectors_alone("write_burst", "auth_failure"),
         killswitch={"port": free_port()},
         respond={"targets": [{"name": "hook", "url": url, "per_minute": 1_000}]},
     )

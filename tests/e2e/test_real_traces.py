@@ -9,11 +9,21 @@ from pathlib import Path
 import pytest
 from support.broker import TestBroker
 from support.produce import create_topic, produce, unique
-from support.running import Running, auditfuse, free_port, sealed_rows, wait_until, write_config
+from support.running import (
+    Running,
+    auditfuse,
+    detectors_alone,
+    free_port,
+    sealed_rows,
+    wait_until,
+    write_config,
+)
 from support.traces import EVENTS, FULL_HISTORY, NATIVE, OTLP, lines, needs_shared
 
 PARTITIONS = 4
 FILES = {"events": NATIVE, "otlp_spans": OTLP, "full_history": FULL_HISTORY}
+WHOLE = "events"
+"""The file that is taken in with names and every detector; of the others only the trail is looked at."""
 SHAPE = """
     select action, operation, status, outcome, action_kind, duration_ns, count(*)
     from events group by all order by all
@@ -38,6 +48,7 @@ def _record(folder: Path, kafka: str, name: str, path: Path) -> Path:
     asyncio.run(create_topic(kafka, topic, PARTITIONS))
     asyncio.run(produce(kafka, topic, lines(path), PARTITIONS))
     port = free_port()
+    less = {"redaction": {"names": "off"}, "detect": detectors_alone("error_spike")}
     write_config(
         folder,
         data_dir=str(folder),
@@ -54,6 +65,7 @@ def _record(folder: Path, kafka: str, name: str, path: Path) -> Path:
             }
         ],
         killswitch={"port": port},
+        **({} if name == WHOLE else less),
     )
     store = folder / "store"
     with Running(folder, port) as running:

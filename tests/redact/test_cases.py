@@ -117,7 +117,7 @@ def test_cases_that_do_not_hold_are_told_by_line(check) -> None:
         ("- {json: {a: b}, must_go: [b], field: target}", "field target holds a text"),
         ("- &x {text: a, must_go: [a]}\n- *x", "line 2: write it out"),
         ("- !!python/object/apply:os.system ['true']", "not YAML"),
-        ("- " + "[" * 5000, "not"),
+        ("- " + "[" * 5000, "line 1: nested too deeply"),
         ("- just a text", "line 1, case 1"),
     ],
 )
@@ -131,3 +131,12 @@ def test_a_malformed_file_is_a_usage_error(check, text: str, told: str) -> None:
 
 def test_check_goes_with_no_files(check) -> None:
     assert "--check takes its texts" in str(check("", "notes.txt").exception)
+
+
+def test_a_warning_about_the_rules_is_given_once(check, tmp_path: Path) -> None:
+    with (tmp_path / "auditfuse.toml").open("a") as config:
+        config.write('[[redaction.overrides]]\nagents = ["lab/*"]\noperators = { PASSWORD = "keep" }\n')
+    result = check("- {text: fine, must_stay: [fine]}")
+    assert result.exit_code == 0, result.output
+    assert result.stderr.count("WARNING") == 1
+    assert "operators.PASSWORD: a secret is kept" in result.stderr

@@ -55,6 +55,16 @@ def write_config(folder: Path, **sections: Any) -> Path:
     return path
 
 
+def detectors_alone(*names: str) -> dict[str, dict[str, Any]]:
+    """Sections of `[detect]` by which only these detectors run, for tests that are about none of the others:
+    each costs its part in every small fold."""
+    from detectors.registry import DETECTORS
+
+    found = {one.name for one in DETECTORS}
+    assert found >= {*names}, found
+    return {name: {"enabled": False} for name in sorted(found - {*names})}
+
+
 class Running:
     """An `auditfuse run` in the background."""
 

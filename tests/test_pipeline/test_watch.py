@@ -82,6 +82,23 @@ def test_a_restart_finds_nothing_twice_and_nothing_less(tmp_path: Path, state: S
     assert state.sealed_ends() == {KEY: 75}
 
 
+def test_an_agent_stored_under_a_redacted_name_acts_after_the_trip_by_its_own(
+    tmp_path: Path, state: StateDatabase
+) -> None:
+    stored = "<PERSON:k1.0123456789abcdef> bot"
+    one = watch(tmp_path, state, stands_for=lambda redacted, name: (redacted, name) == (stored, "Ada bot"))
+    one.switch.trip(Selector(agent="Ada bot"), "off", by="on-call", reason="test")
+    at_ms = system_now_ms() + 60_000
+    writer = claim(Store(tmp_path / "store"))
+    for agent in (stored, "<PERSON:k1.fedcba9876543210> bot"):
+        row = event_row(writer.end, agent_id=agent, action_kind="write", broker_time_ms=at_ms)
+        seal_batches(writer, [[row]])
+        run_until_idle(one)
+    seal_batches(writer, [[event_row(writer.end, agent_id="other", broker_time_ms=at_ms)]])
+    run_until_idle(one)
+    assert agents_of(state) == [stored]
+
+
 def test_what_another_process_has_consumed_is_taken_as_done(tmp_path: Path, state: StateDatabase) -> None:
     seal_refusals(tmp_path, ["one"])
     late, other = watch(tmp_path, state), watch(tmp_path, state)

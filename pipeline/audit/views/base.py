@@ -90,7 +90,8 @@ _APPENDED = {
     "kind": "command, erasure, hold, finding, withdrawal or incident.",
     "id": "The row's id; nothing is appended twice under one id.",
     "at_ms": "When it was ordered, found or changed; ms since 1970.",
-    "command": "trip, reset_request, reset_approval, step_down or expire; null for other kinds.",
+    "command": "trip, reset_request, reset_approval, step_down, expire or accept_baseline; null for other "
+    "kinds.",
     "finding_id": "A finding's own id, or that of the finding that a command names.",
     "environment": "Of the finding or incident, or what a command covers (null: every environment).",
     "agent_id": "Of the finding or incident, or what a command covers (null: every agent).",

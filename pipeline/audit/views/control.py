@@ -135,7 +135,7 @@ SELECT "offset", id, epoch_ms(at_ms) AS ordered_at, command, agent_id, environme
     finding_id,
     from_json(meta->'$.trips', '["VARCHAR"]') AS trips,
     meta->>'$.request_id' AS request_id
-FROM control_rows WHERE kind = 'command' AND meta IS NOT NULL
+FROM control_rows WHERE kind = 'command' AND command <> 'accept_baseline' AND meta IS NOT NULL
 """
 _ERASURE_COLUMNS = {
     "erasure_id": "The erasure, as the erase entries of the partition logs name it.",

@@ -38,8 +38,9 @@ class Engine:
             id(f): frozenset(map(self._triggers.__getitem__, f.needs)) for f in finders if f.needs is not None
         }
 
-    def analyze(self, text: str) -> list[Span]:
-        """Every finding at or above the threshold, overlaps included, in no particular order.
+    def analyze(self, text: str, entities: frozenset[str] | None = None) -> list[Span]:
+        """Every finding at or above the threshold, overlaps included, in no particular order; of these
+        entities alone, where they are given.
 
         A finding whose entity begins with `!` is a part that could not be examined. Raises what a
         recognizer raises, and TimeoutError where one ran out of time.
@@ -49,8 +50,10 @@ class Engine:
             return []
         spans: list[Span] = []
         for finder in self._looking(opened):
+            if entities is not None and not finder.may_find(entities):
+                continue
             spans += [s for s in self._scored(finder, text) if s.score >= self._threshold]
-        return spans
+        return spans if entities is None else [s for s in spans if s.entity in entities]
 
     def _looking(self, opened: set[int]) -> list[Finder]:
         """The finders that may find something that counts."""

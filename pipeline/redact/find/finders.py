@@ -36,6 +36,12 @@ class Finder(NamedTuple):
     """The words that raise its scores."""
     needs: frozenset[str] | None = None
     """Scan forms of words without one of which no finding counts; None: it needs none."""
+    entities: frozenset[str] = frozenset()
+    """What it finds."""
+
+    def may_find(self, entities: frozenset[str]) -> bool:
+        """Whether it finds any of these."""
+        return not self.entities.isdisjoint(entities)
 
 
 class _TimeoutWatch(logging.Filter):
@@ -61,6 +67,11 @@ _log.addFilter(_watch)
 
 def finders_of(recognizer: EntityRecognizer, entities: list[str], threshold: float) -> list[Finder]:
     """The finders of one recognizer that is asked for these entities."""
+    found = frozenset((*entities, *recognizer.supported_entities))
+    return [finder._replace(entities=found) for finder in _finders_of(recognizer, entities, threshold)]
+
+
+def _finders_of(recognizer: EntityRecognizer, entities: list[str], threshold: float) -> list[Finder]:
     words = ContextWords(recognizer.context) if recognizer.context else None
     if isinstance(recognizer, ShapeRecognizer):
         return [_shape(recognizer)]

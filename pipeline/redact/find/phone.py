@@ -24,6 +24,11 @@ GAPS = (
     ".\\[\\]/~\u2053\u223c\uff5e"
 )
 """The signs that may stand between groups of digits, up to four at a time (phonenumbers' own set)."""
+GAP_SIGNS = (
+    " -./()[]~xX\u00a0\u00ad\u200b\u2010\u2011\u2012\u2013\u2014\u2015\u2053\u2060\u2212\u223c\u3000\u30fc"
+    "\uff08\uff09\uff0d\uff0e\uff0f\uff3b\uff3d\uff5e"
+)
+"""The same, each by itself, as a pattern that ignores case takes them."""
 LEAST_DIGITS = 4
 """No number of any region has fewer."""
 MOST_GROUPS = 20
@@ -36,17 +41,24 @@ MEMO = 1 << 14
 LONGEST_REMEMBERED = 400
 NOTHING = r"x\b\Bx"
 PLUS = "+＋"
+_LEADS = GAP_SIGNS + PLUS
 FORM = rf"\d(?:[{GAPS}]{{0,4}}\d){{{LEAST_DIGITS - 1},}}"
-_LEAD = re.compile(rf"[{GAPS}{PLUS}]{{1,{LEAD_CHARS}}}\Z", re.I)
 _RUN = re.compile(FORM, re.I)
-_DIGIT = re.compile(r"\d")
+_DIGIT, _DIGITS = re.compile(r"\d"), re.compile(r"\d+")
 _LABEL = "(?:;ext=|e?xt(?:ensi(?:o\u0301?|ó))?n?|ｅ?ｘｔｎ?|доб|anexo|int|ｉｎｔ|[xｘ#＃~～])[:.．]?"
 _SPACING = "[ \xa0\\t,-]*"
 _LINKED = re.compile(rf"(?:\d(?:[{GAPS}]{{0,4}}|{_SPACING}{_LABEL}{_SPACING}|[- ]+))+\Z", re.I)
 """Digits that a run may be the extension of: a walk that begins at the run sees it otherwise."""
+LINK_SIGNS = GAP_SIGNS + (
+    "\t,;=:#AEINOSTaeinost\u00d3\u00f3\u0130\u0131\u017f\u0301\u0411\u0414\u041e\u0431\u0434\u043e"
+    "\u1c81\u1c82\uff03\uff25\uff29\uff2e\uff34\uff38\uff45\uff49\uff4e\uff54\uff58"
+)
+"""All that may stand between such digits and the run."""
 LONGEST_LINK = 240
 _SPLIT_EXTENSION = re.compile(rf"\d{_SPACING}{_LABEL}{_SPACING}\d{{10,}}", re.I)
 """An extension takes nine digits, and what follows them is looked at alone."""
+_LABEL_SIGNS = frozenset("xX~\uff5e")
+"""Of the signs of a run those that are a label."""
 _LETTERS_BEFORE = frozenset("abcdefghijklmpqrsuvwyzABCDEFGHIJKLMPQRSUVWYZ")
 """Letters that end no label of an extension (ext, extn, int, anexo, x)."""
 _LETTERS_AFTER = frozenset("bcdfghjklmnopqrstuvwyzBCDFGHJKLMNOPQRSTUVWYZ")
@@ -57,16 +69,8 @@ _UNSURE = re.compile(rf"[{PLUS};#＃~～∼⁓]|[^\W\d_]")
 _TAIL = re.compile("[ \xa0\\t,-]*.{0,20}[ \xa0\\t,-]*.{0,25}", re.S)
 """Room for an extension."""
 _DESCRIPTIONS = (
-    "fixed_line",
-    "mobile",
-    "toll_free",
-    "premium_rate",
-    "shared_cost",
-    "personal_number",
-    "voip",
-    "pager",
-    "uan",
-    "voicemail",
+    *("fixed_line", "mobile", "toll_free", "premium_rate", "shared_cost", "personal_number"),
+    *("voip", "pager", "uan", "voicemail"),
 )
 
 
@@ -77,7 +81,7 @@ class PhoneWalk:
         self._regions = tuple(dict.fromkeys(regions))
         self._leniency = leniency
         self._known = [_Region.of(region) for region in self._regions]
-        self._any = _compiled("|".join(f"{r.bare}|{r.prefixed}" for r in self._known))
+        self._any = _compiled("|".join(f"{r.bare}|{r.prefixed}|{r.transformed}" for r in self._known))
         self._of_digits = functools.lru_cache(MEMO)(self._regions_of_digits)
         self._of_run = functools.lru_cache(MEMO)(self._regions_of_run)
         self._remembered = functools.lru_cache(MEMO)(self._stock)
@@ -87,12 +91,13 @@ class PhoneWalk:
         for run in _RUN.finditer(text):
             if _in_word(text, run.start(), run.end()):
                 continue
-            linked = _LINKED.search(text, max(0, run.start() - LONGEST_LINK), run.start())
+            linked = _linked(text, run.start())
             first = linked.start() if linked else run.start()
-            lead = _LEAD.search(text, max(0, first - LEAD_CHARS), first)
-            start = lead.start() if lead else first
+            lead = text[max(0, first - LEAD_CHARS) : first]
+            start = first - len(lead) + len(lead.rstrip(_LEADS))
             regions = self._regions
-            if not _SPLIT_EXTENSION.search(text, start, run.end()):
+            splits = linked or not _LABEL_SIGNS.isdisjoint(run[0])
+            if not (splits and _SPLIT_EXTENSION.search(text, start, run.end())):
                 regions = self._regions_for(text[start if first == run.start() else run.start() : run.end()])
                 if not regions:
                     continue
@@ -112,24 +117,17 @@ class PhoneWalk:
         return self._of_run(run)
 
     def _regions_of_run(self, run: str) -> tuple[str, ...]:
-        groups = re.findall(r"\d+", run)
+        groups = _DIGITS.findall(run)
         if any(map(run.__contains__, PLUS)) or len(_LETTER.findall(run)) > 2 or len(groups) > MOST_GROUPS:
             return self._regions
-        left = set[str]()
-        for first in range(len(groups)):
-            digits = ""
-            for group in groups[first:]:
-                digits += group
-                if len(digits) > LONGEST_NUMBER:
-                    break
-                left.update(self._of_digits(digits))
+        left = {region for digits in _in_a_row(groups) for region in self._of_digits(digits)}
         return tuple(region for region in self._regions if region in left)
 
     def regions_of_candidate(self, candidate: str) -> tuple[str, ...]:
         """The regions that could take all of a candidate, its extension aside, for a number."""
         if self._leniency < phonenumbers.Leniency.VALID or _UNSURE.search(candidate):
             return self._regions_for(candidate)
-        return self._of_digits("".join(re.findall(r"\d", candidate)))
+        return self._of_digits("".join(_DIGITS.findall(candidate)))
 
     def _regions_of_digits(self, digits: str) -> tuple[str, ...]:
         if not LEAST_DIGITS <= len(digits) <= LONGEST_NUMBER:
@@ -163,6 +161,13 @@ class PhoneWalk:
         return self._leniency
 
 
+def _linked(text: str, end: int) -> re.Match[str] | None:
+    """The digits that end before `end` and that what begins there may be the extension of."""
+    start = max(0, end - LONGEST_LINK)
+    digits = text[start:end].rstrip(LINK_SIGNS)
+    return _LINKED.search(text, start, end) if digits[-1:].isdecimal() else None
+
+
 def _in_word(text: str, start: int, end: int) -> bool:
     """Whether a run of nothing but digits touches a letter that is not of an extension's label: no number."""
     before, after = text[start - 1 : start], text[end : end + 1]
@@ -190,7 +195,9 @@ class _Region(NamedTuple):
     bare: str
     """The pattern of a national number."""
     prefixed: str
-    """That of one after a national, country or international prefix, or of what cannot be told here."""
+    """That of one after a national, country or international prefix."""
+    transformed: str
+    """That of what a rule makes another number of: all that begins with a prefix."""
     national_prefix: re.Pattern[str] | None
     formats: Any
 
@@ -198,7 +205,7 @@ class _Region(NamedTuple):
     def of(cls, name: str) -> "_Region":
         metadata = _metadata(name)
         if metadata is None:  # unknown regions: numbers with a plus only
-            return cls(name, NOTHING, NOTHING, None, None)
+            return cls(name, NOTHING, NOTHING, NOTHING, None, None)
         code = metadata.country_code
         siblings = [_metadata(region) for region in COUNTRY_CODE_TO_REGION_CODE[code]]
         bare = "|".join(dict.fromkeys(p for s in siblings if s for p in _patterns(s)))
@@ -211,19 +218,41 @@ class _Region(NamedTuple):
             ways.append(f"(?:{prefix})(?:{bare})")
         if metadata.international_prefix:
             ways.append(rf"(?:{metadata.international_prefix})\d{{4,}}")
-        if prefix and metadata.national_prefix_transform_rule:
-            ways.append(rf"(?:{prefix})\d*")  # the rule makes another number of it
-        return cls(name, bare, "|".join(ways), re.compile(prefix) if prefix else None, main.number_format)
+        transformed = rf"(?:{prefix})\d*" if prefix and metadata.national_prefix_transform_rule else NOTHING
+        parsed = re.compile(prefix) if prefix else None
+        return cls(name, bare, "|".join(ways), transformed, parsed, main.number_format)
 
     def may_take(self, digits: str) -> bool:
         """Whether the stock matcher could take these digits for a number; false is certain."""
         if _compiled(self.prefixed).fullmatch(digits.encode()):
+            return True
+        if _compiled(self.transformed).fullmatch(digits.encode()) and _is_number(digits, self.name):
             return True
         if not _compiled(self.bare).fullmatch(digits.encode()):
             return False
         if self.national_prefix is not None and self.national_prefix.match(digits):
             return True
         return not _needs_prefix(self.formats, digits)
+
+
+def _is_number(digits: str, region: str) -> bool:
+    """Whether stock takes digits by themselves for a number: it parses no others for signs between them."""
+    try:
+        return phonenumbers.is_valid_number(phonenumbers.parse(digits, region))
+    except phonenumbers.NumberParseException:
+        return False
+
+
+def _in_a_row(groups: list[str]) -> Iterator[str]:
+    """The digits of each sequence of groups of which a number can have so many."""
+    for first in range(len(groups)):
+        digits = ""
+        for group in groups[first:]:
+            digits += group
+            if len(digits) > LONGEST_NUMBER:
+                break
+            if len(digits) >= LEAST_DIGITS:
+                yield digits
 
 
 def _needs_prefix(formats: Any, number: str) -> bool:
@@ -260,5 +289,5 @@ def _patterns(metadata: Any) -> Iterator[str]:
             yield description.national_number_pattern
 
 
-def _ascii_digits(group: str) -> str:
-    return group if group.isascii() else "".join(str(unicodedata.decimal(c)) for c in group)
+def _ascii_digits(text: str) -> str:
+    return text if text.isascii() else "".join(str(unicodedata.decimal(c, c)) for c in text)

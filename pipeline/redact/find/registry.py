@@ -1,4 +1,4 @@
-"""Presidio's registry as it is here: stock recognizers, the user's and ours."""
+"""Presidio's registry as it is here: stock recognizers, the tagger of names, the user's and ours."""
 
 import copy
 import importlib
@@ -15,10 +15,12 @@ from presidio_analyzer.recognizer_registry.recognizers_loader_utils import Recog
 from pipeline.errors import ConfigError
 from pipeline.redact.config import RedactionConfig
 from pipeline.redact.find.shapes import ShapeRecognizer
+from pipeline.redact.tagger.recognizer import TaggerRecognizer
 from pipeline.redact.types import personal, secrets
 
 SHAPES = (*secrets.PATTERNS, *personal.PATTERNS)
 LANGUAGE = "en"
+_OF_NAMES = (SpacyRecognizer, TaggerRecognizer)
 _FLAGS = int(re.DOTALL | re.MULTILINE | re.IGNORECASE)
 """Presidio's default; `re` and `regex` number these alike."""
 _PRIVATE_SUFFIX = re.compile(
@@ -64,6 +66,8 @@ def build_registry(config: RedactionConfig) -> RecognizerRegistry:
     registry.remove_recognizer("PhoneRecognizer")
     registry.add_recognizer(OfflineEmailRecognizer())
     registry.add_recognizer(PhoneRecognizer(supported_regions=config.phone_regions))
+    if config.names == "tagger":
+        registry.add_recognizer(TaggerRecognizer(config))
     for recognizer in (*map(ShapeRecognizer, SHAPES), *_from_file(config), *_by_class(config)):
         registry.add_recognizer(recognizer)
     return registry
@@ -73,7 +77,7 @@ def recognizers(config: RedactionConfig) -> list[tuple[EntityRecognizer, list[st
     """The recognizers that can find something asked for, each with the entities that it is asked for.
 
     Stock ones are asked for the configured entities, ours and the user's for all that they support.
-    Names have their own way (`names.py`).
+    Those of names have their own way, many texts at once (`names.py`).
     """
     wanted = set(config.entities)
     found: list[tuple[EntityRecognizer, list[str]]] = []
@@ -81,7 +85,7 @@ def recognizers(config: RedactionConfig) -> list[tuple[EntityRecognizer, list[st
     for recognizer in cast("list[EntityRecognizer]", build_registry(config).recognizers):
         added = added or isinstance(recognizer, ShapeRecognizer)  # the first of those added to the stock ones
         asked = [e for e in recognizer.supported_entities if added or e in wanted]
-        if asked and type(recognizer) is not SpacyRecognizer:
+        if asked and type(recognizer) not in _OF_NAMES:
             found.append((recognizer, asked))
     return found
 

@@ -29,10 +29,11 @@ class Run(NamedTuple):
 
 def decode(tokens: Sequence[str], strengths: NDArray[np.int32]) -> Iterator[Run]:
     """The runs of all tags but O, in order."""
-    raised = strengths.copy()
-    raised[:, 0] -= RELUCTANCE
-    tags = raised.argmax(axis=1)
-    surplus = raised.max(axis=1) - raised[:, 0]
+    # A tie between tags goes to the first of them; `nothing` is the first of all.
+    surplus = strengths[:, 1:].max(axis=1) - (strengths[:, 0] - RELUCTANCE)
+    named = np.flatnonzero(surplus > 0)
+    tags = np.zeros(len(strengths), np.int64)
+    tags[named] = strengths[named, 1:].argmax(axis=1) + 1
     edges = np.flatnonzero(np.diff(tags, prepend=0, append=0))
     pending: Run | None = None
     for start, end in zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True):

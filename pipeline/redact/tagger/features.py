@@ -23,6 +23,11 @@ WHOLE_SLOT = 10
 SHAPES = 16 * 8 * 2
 
 _MASK = 0xFFFFFFFF
+_PRIME = np.uint32(0x01000193)
+_END_KINDS = np.array([[kind * 0x9E3779B1 & _MASK] for kind in (1, 2)], np.uint32)
+"""What the hashes of prefixes and suffixes begin with."""
+_LEAST_SIZES = np.array([*range(1, 6), *range(1, 6), 0, *range(1, SPELLING_CHARS + 1)])
+"""The length of a word from which on each slot holds something."""
 _CASELESS = (("\u0590", "\u05ff"), ("\u0600", "\u06ff"))
 _LENGTHS = (0, 1, 2, 3, 4, 4, 5, 5, 5, 6, 6, 6, 6)
 
@@ -101,23 +106,22 @@ def _grams(words: list[str]) -> NDArray[np.int32]:
     flat = "".join([f"\x02{w}\x03".ljust(width, "\0") for w in cut])
     chars = np.frombuffer(flat.encode("utf-32-le", "surrogatepass"), np.uint32).reshape(-1, width)
     # Row r's suffix of k characters ends at column sizes[r] + 1, the end mark included.
-    rows = np.arange(len(cut))[:, None]
-    back = chars[rows, np.maximum(sizes[:, None] + 1 - np.arange(6), 0)]
-    slots: list[NDArray[np.int32]] = []
-    for kind, block in ((1, chars), (2, back)):
-        rolling = np.full(len(cut), kind * 0x9E3779B1 & _MASK, np.uint32)
-        for k in range(6):
-            rolling = (rolling ^ block[:, k]) * np.uint32(0x01000193)
-            if k:  # the mark alone says nothing
-                slots.append(np.where(sizes >= k, _row(rolling), GRAMS))
+    back = np.maximum(sizes[:, None] + 1 - np.arange(6), 0)
+    ends = np.stack([chars[:, :6], np.take_along_axis(chars, back, axis=1)])
+    hashes = np.empty((2, len(cut), 5), np.uint32)
+    rolling = _END_KINDS.repeat(len(cut), axis=1)
+    for k in range(6):
+        rolling = (rolling ^ ends[:, :, k]) * _PRIME
+        if k:  # the mark alone says nothing
+            hashes[:, :, k - 1] = rolling
     whole = np.full(len(cut), 0x811C9DC5, np.uint32)
-    for k in range(width):
-        whole = (whole ^ chars[:, k]) * np.uint32(0x01000193)
-    slots.append(_row(whole))
+    for column in np.ascontiguousarray(chars.T):
+        whole = (whole ^ column) * _PRIME
     a, b, c = chars[:, :-2], chars[:, 1:-1], chars[:, 2:]
     threes = ((a * np.uint32(0x85EBCA6B) ^ b) * np.uint32(0xC2B2AE35) ^ c) * np.uint32(0x27D4EB2F)
-    inside = np.arange(SPELLING_CHARS)[None, :] < sizes[:, None]
-    return np.hstack([np.stack(slots, axis=1), np.where(inside, _row(threes), GRAMS)]).astype(np.int32)
+    rows = _row(np.hstack([hashes[0], hashes[1], whole[:, None], threes]))
+    rows[sizes[:, None] < _LEAST_SIZES] = GRAMS
+    return rows
 
 
 def _row(hashed: NDArray[np.uint32]) -> NDArray[np.int32]:

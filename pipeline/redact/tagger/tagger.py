@@ -1,10 +1,10 @@
 """Names and places in texts, by our own model: batched, remembered by line, the same however called."""
 
 import re
+from bisect import bisect_right
 from collections.abc import Iterable, Sequence
+from itertools import accumulate
 from pathlib import Path
-
-import numpy as np
 
 from pipeline.redact.config import RedactionConfig
 from pipeline.redact.memo import Memo
@@ -77,17 +77,16 @@ class Tagger:
     def _found(self, texts: list[str]) -> list[Found]:
         tokens = pack(texts)
         strengths = self._model.read(tokens)
-        ends = np.cumsum(np.fromiter(map(len, tokens), np.int64, len(tokens)))
-        sizes = np.array([BOUNDARIES + len(text) for text in texts])
-        starts = np.cumsum(sizes) - sizes + BOUNDARIES
+        ends = list(accumulate(map(len, tokens)))
+        starts = list(accumulate((BOUNDARIES + len(text) for text in texts), initial=BOUNDARIES))
         found: list[list[tuple[int, int, str, float]]] = [[] for _ in texts]
         for run in decode(tokens, strengths):
             entity = ENTITY_OF[run.tag]
             if entity in self._entities:
-                start = int(ends[run.start]) - len(tokens[run.start].lstrip(" "))
-                number = int(np.searchsorted(starts, start, side="right")) - 1
-                low = int(starts[number])
-                found[number].append((start - low, int(ends[run.end - 1]) - low, entity, run.score))
+                start = ends[run.start] - len(tokens[run.start].lstrip(" "))
+                number = bisect_right(starts, start) - 1
+                low = starts[number]
+                found[number].append((start - low, ends[run.end - 1] - low, entity, run.score))
         return [tuple(spans) for spans in found]
 
 

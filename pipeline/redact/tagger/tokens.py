@@ -25,9 +25,8 @@ _NO_LETTERS = rf"{_UNSPACED}{_SIGNS}{_DIGITS}\\\x00-\x20\x7f\u02c2-\u02df\u05be\
 )
 # An escape that nothing decoded ends a word: `\\nBest` is no word.
 _TOKEN = re.compile(
-    r"\\(?:u[0-9A-Fa-f]{4}|[nrt])"
-    rf"| ?[^{_NO_LETTERS}]{{1,{MAX_LETTERS}}}| ?[{_SIGNS}]{{1,8}}| ?[{_DIGITS}]{{1,16}}| ?[{_UNSPACED}]"
-    r"|[^\S\x00]{1,16}|.",
+    rf" ?(?:[^{_NO_LETTERS}]{{1,{MAX_LETTERS}}}+|[{_SIGNS}]{{1,8}}+|[{_DIGITS}]{{1,16}}+|[{_UNSPACED}])"
+    r"|[^\S\x00]{1,16}+|\\(?:u[0-9A-Fa-f]{4}|[nrt])|.",
     re.DOTALL,
 )
 

@@ -1,0 +1,102 @@
+"""Rows that wait until the watermark closes their minute, so that arrival decides nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import polars as pl
+
+MERGE_FRAMES = 64
+
+
+class Pending:
+    """Distinct groups per minute, given out once, in time order. Counts of equal groups are added up.
+
+    Beyond `max_rows` groups the older half is given out early: then arrival can show.
+    """
+
+    def __init__(
+        self, by: Mapping[str, pl.DataType], counted: Sequence[str] = (), max_rows: int = 2_000_000
+    ) -> None:
+        """`by`: columns that tell groups apart, beside `minute`. `counted`: integer columns to add up."""
+        import polars as pl
+
+        self._by = ["minute", *by]
+        self._counted = list(counted)
+        self._schema: dict[str, pl.DataType] = {"minute": pl.Int64(), **by}
+        self._schema |= dict.fromkeys(counted, pl.Int64())
+        self._max_rows = max_rows
+        self._frames: list[pl.DataFrame] = []
+        self._rows = 0
+        self.closed_minute = -1
+        """Minutes below this one were given out."""
+
+    def add(self, grouped: pl.DataFrame) -> None:
+        """Add groups: a frame with `minute` and all columns; what is too late for its minute is left out."""
+        import polars as pl
+
+        open_ = grouped.filter(pl.col("minute") >= self.closed_minute).select(list(self._schema))
+        if open_.height:
+            self._frames.append(open_)
+            self._rows += open_.height
+            if len(self._frames) >= MERGE_FRAMES:
+                self._merge()
+
+    def close(self, before_minute: int) -> pl.DataFrame | None:
+        """The groups of every minute below `before_minute` that were not given out yet, sorted. None where
+        nothing more has closed; an empty frame where minutes without rows have."""
+        import polars as pl
+
+        before_minute = max(before_minute, self._forced())
+        if before_minute <= self.closed_minute:
+            return None
+        self.closed_minute = before_minute
+        if not self._frames:
+            return pl.DataFrame(schema=self._schema)
+        self._merge()
+        frame = self._frames[0]
+        is_due = pl.col("minute") < before_minute
+        due, rest = frame.filter(is_due), frame.filter(~is_due)
+        self._frames, self._rows = [rest] if rest.height else [], rest.height
+        return due.sort(self._by)
+
+    def _forced(self) -> int:
+        if self._rows > self._max_rows:
+            self._merge()
+        if self._rows <= self._max_rows:
+            return -1
+        minutes = self._frames[0]["minute"].sort()
+        return int(minutes[len(minutes) // 2])
+
+    def _merge(self) -> None:
+        if len(self._frames) > 1:
+            import polars as pl
+
+            everything = pl.concat(self._frames)
+            self._frames = [
+                everything.group_by(self._by).agg(pl.col(self._counted).sum())
+                if self._counted
+                else everything.unique()
+            ]
+        self._rows = self._frames[0].height if self._frames else 0
+
+    def frame(self, rows: Sequence[Any]) -> pl.DataFrame:
+        """Groups given out before, from a snapshot."""
+        import polars as pl
+
+        return pl.DataFrame(rows, schema=self._schema, orient="row")
+
+    def state(self) -> dict[str, Any]:
+        """What a snapshot holds."""
+        self._merge()
+        rows = self._frames[0].sort(self._by).rows() if self._frames else []
+        return {"rows": rows, "closed": self.closed_minute}
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Take over a snapshot's state."""
+        if state["rows"]:
+            self._frames = [self.frame(state["rows"])]
+            self._rows = self._frames[0].height
+        self.closed_minute = state["closed"]
