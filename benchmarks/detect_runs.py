@@ -1,18 +1,19 @@
 """One detector, or the rules of today, over one simulated fleet: what each pages, trips and finds."""
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.fleet import DAY, FIRST_MINUTE, HOUR, Fleet, Floats, Ints, Traffic
-from benchmarks.planted import FAULT_MINUTES, STREAMS, Counted, Planted, is_quiet, quiet_days
+from benchmarks.planted import FAULT_MINUTES, Counted, Planted, Stream, is_quiet, quiet_days, streams_of
 from benchmarks.rivals import History, Trace, pages, rules, tune
 
 OWN_ECHO_MINUTES = 60
 """For so long after a fault an alert still belongs to it; rules with long windows get more."""
 RIVAL_ECHO_MINUTES = 6 * HOUR
+TRIP_LEVEL = 2
 ASKED_RATE = 0.5
 """Events a minute from which faults are asked to be found."""
 
@@ -51,25 +52,28 @@ class Theirs(NamedTuple):
 
 
 def run_ours(name: str, seed: int, size: Size) -> Ours:
-    """Step the detector's statistic through a fleet's minutes, as the fold does."""
+    """Step the detector's statistics through a fleet's minutes, as the fold does."""
     fleet = Fleet(seed, size.agents, size.days)
-    traffic, planted = Traffic(fleet), Planted(fleet, STREAMS[name])
-    stepper = _Stepper(name, size.agents)
+    traffic = Traffic(fleet)
+    parts = [(Planted(fleet, stream), _Stepper(name, stream, size.agents)) for stream in streams_of(name)]
+    planted = parts[0][0]
     hours = np.zeros((size.days * 24, size.agents), dtype=bool)
     trips, floors = np.zeros_like(hours), np.zeros_like(hours)
     found = np.full((2, len(planted.faults)), np.inf)
     for _ in range(size.days):
-        counted = planted.count(traffic.next_day())
-        crossings, floored = stepper.day(counted), _floored(name, counted)
-        hour = counted.first_minute // HOUR
-        floors[hour : hour + 24] = floored.reshape(24, HOUR, -1).any(axis=1)
-        for minute, agent, level in crossings:
-            hours[minute // HOUR, agent] = True
-            trips[minute // HOUR, agent] |= level == 2
-        _attribute(planted, crossings, found[0])
-        _attribute(
-            planted, [(int(m) + counted.first_minute, int(a), 1) for m, a in np.argwhere(floored)], found[1]
-        )
+        day = traffic.next_day()
+        for part, stepper in parts:
+            counted = part.count(day)
+            crossings = stepper.day(counted)
+            for minute, agent, level in crossings:
+                hours[minute // HOUR, agent] = True
+                trips[minute // HOUR, agent] |= level == TRIP_LEVEL
+            if part is planted:
+                _attribute(planted, crossings, found[0])
+                floored = _floored(name, counted)
+                floors[day.first_minute // HOUR :][:24] = floored.reshape(24, HOUR, -1).any(axis=1)
+                reached = np.argwhere(floored)
+                _attribute(planted, [(int(m) + day.first_minute, int(a), 1) for m, a in reached], found[1])
     quiet = is_quiet(fleet, planted.faults, OWN_ECHO_MINUTES)
     return Ours(
         detector=name,
@@ -86,9 +90,10 @@ def run_ours(name: str, seed: int, size: Size) -> Ours:
 
 def run_theirs(name: str, seeds: tuple[int, int], size: Size, pages_a_day: float) -> list[Theirs]:
     """Tune every rule on the first seed's fleet, within the false pages a day, and run it on the second's."""
-    first, second = (_trace(name, seed, size) for seed in seeds)
+    first = _trace(name, seeds[0], size)
     days = size.days - quiet_days(size.days)
     chosen = tune(first.traces, first.quiet, int(pages_a_day * days), first.rates >= ASKED_RATE)
+    second = _trace(name, seeds[1], size, {(rule, tuned.variant) for rule, tuned in chosen.items()})
     out: list[Theirs] = []
     for rule, tuned in chosen.items():
         trace = second.traces[(rule, tuned.variant)]
@@ -103,10 +108,10 @@ class _Traced(NamedTuple):
     rates: Floats
 
 
-def _trace(name: str, seed: int, size: Size) -> _Traced:
-    fleet = Fleet(seed, size.agents, size.days)
-    traffic, planted, history = Traffic(fleet), Planted(fleet, STREAMS[name]), History(size.agents)
-    variants = rules(STREAMS[name].test)
+def _trace(name: str, seed: int, size: Size, only: Container[tuple[str, str]] | None = None) -> _Traced:
+    fleet, stream = Fleet(seed, size.agents, size.days), streams_of(name)[0]
+    traffic, planted, history = Traffic(fleet), Planted(fleet, stream), History(size.agents)
+    variants = [r for r in rules(stream.test) if only is None or (r.name, r.variant) in only]
     traces = {(r.name, r.variant): Trace(size.days, size.agents, planted.faults) for r in variants}
     for _ in range(size.days):
         counted = planted.count(traffic.next_day())
@@ -121,10 +126,12 @@ def _trace(name: str, seed: int, size: Size) -> _Traced:
 class _Stepper:
     """A detector's statistic and what the fold keeps beside it."""
 
-    def __init__(self, detector: str, agents: int) -> None:
+    def __init__(self, detector: str, stream: Stream, agents: int) -> None:
+        from detectors.budget import levels_of
         from pipeline.detect.statistics import Statistic
 
-        self._statistic = Statistic(_config(detector).statistic, STREAMS[detector].test)
+        config = getattr(_config(detector), stream.section)
+        self._statistic = Statistic(config, stream.test, levels_of(config).times(stream.tests))
         self._statistic.grow(agents)
         self._last = np.full(agents, -1, dtype=np.int64)
 
@@ -157,9 +164,11 @@ def statistical_detectors() -> list[str]:
 
 
 def _config(detector: str) -> Any:
+    from pipeline.detect.build import budgeted
     from pipeline.detect.config import DetectConfig
 
-    return getattr(DetectConfig(), detector)
+    config = DetectConfig()
+    return budgeted(getattr(config, detector), config)
 
 
 def _floored(detector: str, counted: Counted) -> NDArray[np.bool_]:

@@ -41,11 +41,15 @@ def main(argv: Sequence[str] | None = None) -> None:
     count = QUICK if arguments.quick else None
     redactor = fresh(arguments.names)
     sentences = read_sentences(count)
+    report.note("### Labelled sentences")
     ours = [_ours(redactor, s.text) for s in sentences]
     goals = _sentences(report, sentences, ours)
+    report.note("### Forms and locales")
     goals += _forms(report, redactor, arguments.quick)
     judged = {name: judge(name, read_labels(name, count), redactor) for name in SETS}
+    report.note("### Real text")
     goals += report_real_text(report, judged, {name: len(read_labels(name, count)) for name in SETS})
+    report.note("### Targets")
     report.table(["target", "figure", "asked", ""], goals)
     report.finish()
 

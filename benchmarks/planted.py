@@ -24,6 +24,10 @@ SHARED_STORM_AGENTS = 0.02
 """Once a day this share of the agents fails together: a dependency of theirs."""
 
 
+MIX_TESTS = 8
+"""Kinds of actions that `action_mix` tells apart; three of them are simulated."""
+
+
 class Stream(NamedTuple):
     """What one detector counts, as the simulation makes it."""
 
@@ -37,6 +41,11 @@ class Stream(NamedTuple):
     has_storms: bool = False
     part: float = 0.0
     """A hit counts as a part between 0 and 1, this on average; 0: as a whole."""
+    section: str = "statistic"
+    """Of the detector's configuration: the settings of its test."""
+    tests: int = 1
+    """How many tests at once the detector is the best of."""
+    has_faults: bool = True
 
 
 class Fault(NamedTuple):
@@ -60,28 +69,49 @@ def _around(median: float, spread: float, highest: float) -> Callable[[np.random
     return lambda chance, agents: np.minimum(highest, median * chance.lognormal(0, spread, agents))
 
 
-STREAMS: dict[str, Stream] = {
-    stream.name: stream
-    for stream in (
-        Stream("error_spike", "ratio", _around(0.02, 0.7, 0.15), 0.02, has_retries=True, has_storms=True),
-        Stream("write_burst", "rate", some(0.75, lambda c, n: c.beta(2, 8, n))),
-        Stream("auth_failure", "ratio", some(0.3, _around(0.003, 1.0, 0.1)), 0.02, has_retries=True),
-        Stream("external_burst", "rate", some(0.6, lambda c, n: c.beta(1, 12, n))),
-        Stream(
-            "throttling",
-            "ratio",
-            some(0.3, _around(0.005, 1.0, 0.1)),
-            0.02,
-            has_retries=True,
-            has_storms=True,
+_STREAMS: dict[str, tuple[Stream, ...]] = {
+    streams[0].name: streams
+    for streams in (
+        (Stream("error_spike", "ratio", _around(0.02, 0.7, 0.15), 0.02, has_retries=True, has_storms=True),),
+        (Stream("write_burst", "rate", some(0.75, lambda c, n: c.beta(2, 8, n))),),
+        (Stream("auth_failure", "ratio", some(0.3, _around(0.003, 1.0, 0.1)), 0.02, has_retries=True),),
+        (Stream("external_burst", "rate", some(0.6, lambda c, n: c.beta(1, 12, n))),),
+        (
+            Stream(
+                "throttling",
+                "ratio",
+                some(0.3, _around(0.005, 1.0, 0.1)),
+                0.02,
+                has_retries=True,
+                has_storms=True,
+            ),
         ),
-        Stream("personal_data", "ratio", some(0.6, lambda c, n: c.beta(1, 6, n)), 0.02),
-        Stream("secret_exposure", "ratio", some(0.2, _around(0.002, 1.0, 0.05)), 0.02),
-        Stream("latency", "ratio", _around(0.015, 0.5, 0.1), 0.02, has_storms=True),
-        Stream("token_burst", "rate", lambda c, n: c.uniform(0.3, 1.0, n), part=0.3),
+        (Stream("personal_data", "ratio", some(0.6, lambda c, n: c.beta(1, 6, n)), 0.02),),
+        (Stream("secret_exposure", "ratio", some(0.2, _around(0.002, 1.0, 0.05)), 0.02),),
+        (Stream("latency", "ratio", _around(0.015, 0.5, 0.1), 0.02, has_storms=True),),
+        (
+            Stream("token_burst", "rate", lambda c, n: c.uniform(0.3, 1.0, n), part=0.3, tests=2),
+            Stream(
+                "large_calls", "ratio", _around(0.01, 0.7, 0.1), section="size", tests=2, has_faults=False
+            ),
+        ),
+        (
+            Stream("action_mix", "ratio", _around(0.02, 0.7, 0.1), 0.02, tests=MIX_TESTS),
+            Stream("common_action", "ratio", _around(0.3, 0.3, 0.8), tests=MIX_TESTS, has_faults=False),
+            Stream("rare_action", "ratio", _around(0.004, 1.0, 0.1), tests=MIX_TESTS, has_faults=False),
+        ),
     )
 }
-"""By the detector's name."""
+
+
+def streams_of(detector: str) -> tuple[Stream, ...]:
+    """What is simulated of a detector: the stream that faults are planted in, and others that it tests."""
+    return _STREAMS[detector]
+
+
+def simulated() -> list[str]:
+    """The detectors that there are streams for."""
+    return sorted(_STREAMS)
 
 
 class Counted(NamedTuple):
@@ -184,7 +214,7 @@ def quiet_days(days: int) -> int:
 
 def _plan(chance: np.random.Generator, fleet: Fleet, stream: Stream, share: Floats) -> list[Fault]:
     """About one fault a week and agent, of both sizes, never two at once."""
-    able = np.flatnonzero((share > 0) | (stream.sized_from > 0))
+    able = np.flatnonzero((share > 0) | (stream.sized_from > 0)) if stream.has_faults else []
     faults: list[Fault] = []
     for agent in able:
         at = max(quiet_days(fleet.days) * DAY, int(fleet.born[agent]) + 2 * DAY)

@@ -67,7 +67,7 @@ class StatisticConfig(BaseModel):
     """An episode ends after so many ordinary minutes in a row; the next one is a new finding."""
     minute_factor: float | None = Field(default=None, gt=1)
     """One minute multiplies the evidence by at most this, so that what is brief is no finding. None: by
-    1000 for a share, without limit for a rate."""
+    100 for a share, without limit for a rate."""
     relearn_after_minutes: int = Field(default=1440, ge=1)
     """An episode that lasts longer is the new normal: the baseline is learned afresh."""
 
@@ -85,6 +85,7 @@ class Seen(msgspec.Struct, frozen=True):
     """What a statistic saw in the minute that crossed its threshold."""
 
     hits: int
+    """Of a rate, the least that would have crossed it: the minute may still be open."""
     eligible: int
     baseline: float
     """Hits a minute (rate) or the share of hits (ratio) that is normal."""
@@ -130,6 +131,8 @@ class Conclusion(msgspec.Struct, frozen=True, kw_only=True):
     """Evidence: trace ids."""
     sessions: Sequence[str] = ()
     """Evidence: session ids."""
+    agents: Sequence[str] = ()
+    """Evidence: the agents concerned, where the finding is not of one agent."""
     condition: str = "true"
     """SQL that picks the events behind it from the key's events in the window."""
     withdrawn: str | None = None

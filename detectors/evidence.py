@@ -31,14 +31,16 @@ PRIOR_SPREAD, PRIOR_SPREAD_MINUTES = 0.2, 60.0
 """Before a rate was watched for an hour, its minutes vary like a negative binomial of shape 5."""
 DISPERSION_BOUNDS = (0.05, 50.0)
 """Of the negative binomial's shape: from very bursty to nearly Poisson."""
-CLUSTER_BOUNDS = (1.0, 20.0)
-"""Failures come in clusters (retries): the evidence of a minute is divided by the cluster size."""
-LOG_MINUTE_CAP = float(np.log(1e3))
+CLUSTER_BOUNDS, PRIOR_CLUSTER_HITS = (1.0, 20.0), 10.0
+"""Failures come in clusters (retries). Evidence is divided by the root of how much more they vary than by
+themselves: by all of it costs as much time as it saves false findings, and tempers see to the rest."""
+LOG_MINUTE_CAP = float(np.log(100))
 """One minute's share is at most so much evidence: a single tool call and its retries never page."""
-TOP_SLACK = 1.0
-LOG_HIT_CAP = 0.25
-LOG_SHARE_HIT_CAP = 5.0
-PRIOR_CLUSTER, PRIOR_CLUSTER_MINUTES = 3.0, 60.0
+LOG_HIT_CAP, LOG_SHARE_HIT_CAP = 0.3, 1.5
+"""One hit is at most so much evidence, of a rate and of a share: a finding takes about sixty hits of a rate,
+a dozen of a share, however rare they were."""
+TOP_SLACK = 1.4
+"""A rate may exceed its busiest ordinary hour by so much."""
 
 
 class Baseline(NamedTuple):
@@ -47,9 +49,9 @@ class Baseline(NamedTuple):
     hits: Floats
     weight: Floats
     spread: Floats
-    """Rate: sum of squared deviations beyond Poisson's; ratio: sum of the minutes' dispersion."""
+    """Sum of squared deviations; of a rate, of what is beyond Poisson's."""
     scale: Floats
-    """What the spread is relative to. Rate: sum of squared means; ratio: minutes."""
+    """What the spread is relative to. Rate: sum of squared means; ratio: of binomial variances."""
 
 
 class Judged(NamedTuple):
@@ -118,17 +120,15 @@ def idle_rate(config: StatisticConfig, null: RateNull) -> Floats:
 
 
 def judge_ratio(
-    config: StatisticConfig, base: Baseline, temper: Floats, hits: Ints, eligible: Ints
+    config: StatisticConfig, base: Baseline, temper: Floats, hits: Ints | Floats, eligible: Ints
 ) -> Judged:
     """Bernoulli likelihood ratios of hits among eligible events, tempered by how clustered they come."""
     x, n = hits.astype(np.float64), eligible.astype(np.float64)
     total = base.weight + PRIOR_RATIO_EVENTS
     mean = (base.hits + PRIOR_RATIO_HITS) / total
-    cluster = temper * np.clip(
-        (base.spread + PRIOR_CLUSTER * PRIOR_CLUSTER_MINUTES) / (base.scale + PRIOR_CLUSTER_MINUTES),
-        *CLUSTER_BOUNDS,
-    )
-    error = 2 * np.sqrt((base.hits + 1) * cluster) / total
+    cluster = (base.spread + PRIOR_CLUSTER_HITS) / (base.scale + PRIOR_CLUSTER_HITS)
+    temper = temper * np.sqrt(np.clip(cluster, *CLUSTER_BOUNDS))
+    error = 2 * np.sqrt((base.hits + 1) * temper) / total
     null = np.minimum(MAX_RATIO, config.slack * mean + error)
     # Where nearly all are hits already, there is nothing above to find.
     null = np.minimum(CERTAIN_RATIO, np.maximum(null, mean + error))
@@ -137,15 +137,14 @@ def judge_ratio(
     log_ratio = (
         x[:, None] * np.log(alternatives / null[:, None])
         + (n - x)[:, None] * np.log((1 - alternatives) / (1 - null)[:, None])
-    ) / cluster[:, None]
+    ) / temper[:, None]
     log_ratio = np.minimum(
         log_ratio, LOG_MINUTE_CAP if config.minute_factor is None else np.log(config.minute_factor)
     )
     log_ratio = np.minimum(log_ratio, LOG_SHARE_HIT_CAP * x[:, None])
     share = np.clip(np.maximum(x / n, null), 1e-12, 1 - 1e-12)
     log_p = -n * (share * np.log(share / null) + (1 - share) * np.log((1 - share) / (1 - null)))
-    spread = (x - n * mean) ** 2 / (n * mean * (1 - mean))
-    return Judged(log_ratio, log_p / cluster, mean, spread, np.ones(len(x)))
+    return Judged(log_ratio, log_p / temper, mean, (x - n * mean) ** 2, n * mean * (1 - mean))
 
 
 def add_minute(log_r: Floats, log_ratio: Floats, cap: float) -> Floats:

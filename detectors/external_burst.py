@@ -50,7 +50,7 @@ class ExternalBurst:
                 {"at_s": 18_000, "times": 120, "spread_s": 180, "action_kind": "external"},
                 {"at_s": 18_180, "times": 3, "spread_s": 180, "action_kind": "read"},
             ],
-            fires=["statistical"],
+            fires=["statistical", "statistical"],  # at the page level, then at the trip level
             trips=True,
         ),
     )
@@ -75,7 +75,7 @@ class ExternalBurst:
 
     def say_statistic(self, seen: Seen) -> str:
         return (
-            f"External actions have risen: {seen.hits} this minute, {seen.baseline:.2g} a minute is normal "
+            f"External actions have risen: at least {seen.hits} this minute, {seen.baseline:.2g} are normal "
             f"(e-value 1e{seen.log10_e:.0f})"
         )
 

@@ -5,7 +5,6 @@ Learned from closed minutes of event time, so that it does not matter how rows a
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -95,12 +94,12 @@ class Firsts:
 
     def __init__(self, learning: Learning) -> None:
         self._learning = learning
-        self._pending = Pending(COLUMNS)
+        self._pending = Pending(COLUMNS, told_apart_by=["item"])
         self._known = Known()
         self._agents: dict[int, tuple[int, int, int]] = {}
         """Key → (first minute, minutes with events, last minute)."""
-        self._recent: OrderedDict[tuple[int, str], tuple[int, deque[int]]] = OrderedDict()
-        """(key, kind) → (names so far, minutes of the newest of them)."""
+        self._recent: dict[str, dict[int, tuple[int, ...]]] = {}
+        """Kind → key → (names so far, minutes of the newest of them)."""
 
     def add(self, rows: pl.DataFrame, kind: str, name: str) -> None:
         """Take in the values of one column of punctual rows; `name` is the column."""
@@ -131,7 +130,7 @@ class Firsts:
     def _unknown(self, due: pl.DataFrame) -> pl.DataFrame:
         """The uses of names that were not used before, or not for too long."""
         hour = (pl.col("minute") // MINUTES_PER_HOUR).alias("hour")
-        uses = due.with_columns(hour).sort("item", "minute")
+        uses = due.select("item", "minute", hour).sort("item", "minute")
         before = uses.select(pl.col("hour").shift(1).over("item")).to_series()
         first = uses.filter(before.is_null())
         known = first.with_columns(pl.Series("known", self._known.last_hours(first["item"].to_numpy())))
@@ -142,10 +141,10 @@ class Firsts:
         )
         last = pl.coalesce("before", "known")
         forgotten = pl.col("hour") - last > int(self._learning.forget_days * HOURS_PER_DAY)
-        unknown = uses.filter(last.is_null() | forgotten).drop("hour", "before", "known")
+        unknown = uses.filter(last.is_null() | forgotten).select("item", "minute")
         seen = uses.group_by("item").agg(pl.col("hour").max())
         self._known.see(seen["item"].to_numpy(), seen["hour"].to_numpy())
-        return unknown
+        return due.join(unknown, on=["item", "minute"], how="semi") if unknown.height else due.clear()
 
     def _see_agents(self, active: pl.DataFrame) -> dict[int, tuple[int, int]]:
         """Key → (first minute, minutes with events before these rows), and count these."""
@@ -172,19 +171,19 @@ class Firsts:
         """Count a new name; whether it is told."""
         learning = self._learning
         window = learning.learning_hours * MINUTES_PER_HOUR
-        count, recent = self._recent.get((key, kind), (0, deque(maxlen=learning.max_new)))
+        kept = self._recent.setdefault(kind, {})
+        count, *recent = kept.pop(key, (0,))
         is_rare = len(recent) < learning.max_new or recent[0] <= minute - window
-        recent.append(minute)
-        self._recent[(key, kind)] = (count + 1, recent)
-        self._recent.move_to_end((key, kind))
+        kept[key] = (count + 1, *[*recent, minute][-learning.max_new :])  # the latest last
         is_known = minute - began >= window and active >= learning.learning_minutes
         return is_rare and is_known and count < learning.max_names
 
     def _limit_memory(self) -> None:
         learning = self._learning
         self._known.limit(learning.max_items)
-        while len(self._recent) > 2 * learning.max_agents:
-            self._recent.popitem(last=False)
+        for kept in self._recent.values():
+            while len(kept) > learning.max_agents:
+                del kept[next(iter(kept))]
         if len(self._agents) > learning.max_agents:
             excess = len(self._agents) - int(learning.max_agents * (1 - EVICT_SHARE))
             for key, _ in sorted(self._agents.items(), key=lambda one: (one[1][2], one[0]))[:excess]:
@@ -197,7 +196,7 @@ class Firsts:
             "hashes": self._known.hashes.tobytes(),
             "hours": self._known.hours.tobytes(),
             "agents": [(key, *seen) for key, seen in self._agents.items()],
-            "recent": [(*of, count, list(recent)) for of, (count, recent) in self._recent.items()],
+            "recent": [(kind, list(kept.items())) for kind, kept in self._recent.items()],
         }
 
     def load(self, state: dict[str, Any]) -> None:
@@ -206,5 +205,4 @@ class Firsts:
         self._known.hashes = np.frombuffer(state["hashes"], dtype=np.uint64).copy()
         self._known.hours = np.frombuffer(state["hours"], dtype=np.int32).copy()
         self._agents = {key: (first, active, last) for key, first, active, last in state["agents"]}
-        for key, kind, count, minutes in state["recent"]:
-            self._recent[(key, kind)] = (count, deque(minutes, maxlen=self._learning.max_new))
+        self._recent = {kind: {key: tuple(recent) for key, recent in kept} for kind, kept in state["recent"]}

@@ -22,11 +22,8 @@ class Heartbeat:
         """Of each partition, those that are not passed yet."""
         self._before: list[int] = []
         """The latest that is passed."""
-
-    @property
-    def partitions(self) -> int:
-        """How many are known."""
-        return len(self._beats)
+        self._passed = -1
+        """The minute that was asked for last."""
 
     def number(self, partition: Partition) -> int:
         """The number of a partition; a new one gets one."""
@@ -36,11 +33,10 @@ class Heartbeat:
             self._before.append(-PATIENCE_MINUTES)
         return number
 
-    def hear(self, partition: Partition, minutes: Iterable[int]) -> int:
-        """Rows ended in these minutes. Returns the partition's number."""
+    def hear(self, partition: Partition, minutes: Iterable[int]) -> None:
+        """Rows ended in these minutes."""
         number = self.number(partition)
-        self._beats[number].update(minute for minute in minutes if minute > self._before[number])
-        return number
+        self._beats[number].update(minute for minute in minutes if minute > self._passed)
 
     def hear_all(self, newest: Mapping[Partition, int | None], minute_ms: int) -> None:
         """How far the partitions have come."""
@@ -50,7 +46,7 @@ class Heartbeat:
 
     def alive(self, minute: int) -> list[bool]:
         """Of each partition, whether it could be heard in a minute; minutes are asked for in order."""
-        answers: list[bool] = []
+        self._passed, answers = minute, list[bool]()
         for number, beats in enumerate(self._beats):
             if minute in beats:
                 beats.discard(minute)
@@ -66,13 +62,15 @@ class Heartbeat:
 
     def state(self) -> Any:
         """What a snapshot holds."""
-        return [
+        partitions = [
             (*partition, sorted(self._beats[number]), self._before[number])
             for partition, number in self._numbers.items()
         ]
+        return {"passed": self._passed, "partitions": partitions}
 
     def load(self, state: Any) -> None:
         """Take over a snapshot's state."""
-        for topic_id, partition, beats, before in state:
+        self._passed = state["passed"]
+        for topic_id, partition, beats, before in state["partitions"]:
             number = self.number((topic_id, partition))
             self._beats[number], self._before[number] = set(beats), before

@@ -8,15 +8,13 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 from pydantic import Field
 
 from detectors.base import Case, Conclusion, DetectorConfig, Watermark, runbook_of
-from detectors.key import Key
+from detectors.key import ALL_AGENTS, Key
 from detectors.remembered import MAX_REMEMBERED, Remembered
 from detectors.window import HOUR_MS
 from schemas.finding import Severity
 
 if TYPE_CHECKING:
     import polars as pl
-
-ANY_AGENT = "*"
 
 
 class IdentityClaimConfig(DetectorConfig):
@@ -86,7 +84,7 @@ class IdentityClaim:
         if count > limit or not self._reported.add(claim):
             return None
         self._counts[source_hour] = count + 1
-        return claim if count < limit else claim._replace(environment="unbound", agent_id=ANY_AGENT)
+        return claim if count < limit else claim._replace(environment="unbound", agent_id=ALL_AGENTS)
 
     def _conclusion(self, claim: Claim) -> Conclusion:
         start = claim.hour * HOUR_MS
@@ -100,7 +98,7 @@ class IdentityClaim:
         )
 
     def _say(self, claim: Claim) -> str:
-        if claim.agent_id == ANY_AGENT:
+        if claim.agent_id == ALL_AGENTS:
             limit = self.config.max_per_hour
             return (
                 f"Source {claim.source} sent events in the names of more than {limit} agents within an hour"

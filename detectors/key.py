@@ -2,6 +2,9 @@
 
 from typing import NamedTuple
 
+ALL_AGENTS = "*"
+"""The agent of a key that stands for every agent of an environment, or for too many to name."""
+
 
 class Key(NamedTuple):
     """Environment, agent, and `via`, which keeps apart what may trip from what may not:

@@ -18,13 +18,19 @@ class Pending:
     """
 
     def __init__(
-        self, by: Mapping[str, pl.DataType], counted: Sequence[str] = (), max_rows: int = 2_000_000
+        self,
+        by: Mapping[str, pl.DataType],
+        counted: Sequence[str] = (),
+        told_apart_by: Sequence[str] | None = None,
+        max_rows: int = 2_000_000,
     ) -> None:
-        """`by`: columns that tell groups apart, beside `minute`. `counted`: integer columns to add up."""
+        """`by`: columns of a group, beside `minute`. `counted`: integer columns to add up. `told_apart_by`:
+        columns that say alone, with the minute, which group it is; all where not given."""
         import polars as pl
 
         self._by = ["minute", *by]
         self._counted = list(counted)
+        self._told_apart_by = self._by if told_apart_by is None else ["minute", *told_apart_by]
         self._schema: dict[str, pl.DataType] = {"minute": pl.Int64(), **by}
         self._schema |= dict.fromkeys(counted, pl.Int64())
         self._max_rows = max_rows
@@ -45,7 +51,7 @@ class Pending:
                 self._merge()
 
     def close(self, before_minute: int) -> pl.DataFrame | None:
-        """The groups of every minute below `before_minute` that were not given out yet, sorted. None where
+        """The groups of every minute below `before_minute` that were not given out yet, by minute. None where
         nothing more has closed; an empty frame where minutes without rows have."""
         import polars as pl
 
@@ -60,7 +66,7 @@ class Pending:
         is_due = pl.col("minute") < before_minute
         due, rest = frame.filter(is_due), frame.filter(~is_due)
         self._frames, self._rows = [rest] if rest.height else [], rest.height
-        return due.sort(self._by)
+        return due.sort("minute")
 
     def _forced(self) -> int:
         if self._rows > self._max_rows:
@@ -78,7 +84,7 @@ class Pending:
             self._frames = [
                 everything.group_by(self._by).agg(pl.col(self._counted).sum())
                 if self._counted
-                else everything.unique()
+                else everything.unique(self._told_apart_by)
             ]
         self._rows = self._frames[0].height if self._frames else 0
 

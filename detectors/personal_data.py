@@ -73,7 +73,7 @@ class PersonalData:
                 },
                 {"at_s": 18_900, "times": 3, "spread_s": 240},
             ],
-            fires=["statistical"],
+            fires=["statistical", "statistical"],  # at the page level, then at the trip level
             trips=True,
         ),
     )

@@ -27,9 +27,9 @@ class Policy(BaseModel):
     """How often agents may act."""
     hours: tuple[HoursRule, ...] = ()
     """When agents may act."""
-    approval: tuple[ApprovalRule, ...] = ()
+    approvals: tuple[ApprovalRule, ...] = ()
     """Actions that need an approval, and what kind of approval covers them."""
-    session: tuple[SessionRule, ...] = ()
+    sessions: tuple[SessionRule, ...] = ()
     """What sessions may grow to, per agent."""
     versions: tuple[VersionRule, ...] = ()
     """In which versions agents may run."""

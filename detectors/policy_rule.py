@@ -42,7 +42,7 @@ class Matching(Generic[Rule]):
             (compile_globs(r.agents), compile_globs(r.except_agents), compile_globs(r.environments))
             for r in rules
         ]
-        self._for_all = all(
+        self._for_all = bool(rules) and all(
             "*" in rule.agents and "*" in rule.environments and not rule.except_agents for rule in rules
         )
         self._memo: dict[int, int] = {}

@@ -104,6 +104,14 @@ class Rhythm:
             self.first_hour[place] = hour
         return place
 
+    def forget(self, place: int, hour: int) -> None:
+        """Learn an agent anew from an hour on."""
+        self.first_hour[place] = hour
+        for name in _ARRAYS:
+            if name not in ("first_hour", "last", "home"):
+                getattr(self, name)[place] = np.inf if name == "limit" else 0
+        self._now[place] = self._usual[place] = 0
+
     def evict(self) -> list[Key]:
         """Forget the longest unseen agents beyond the bound, and close ranks."""
         if len(self.places) <= self._max_agents:
@@ -112,7 +120,7 @@ class Rhythm:
         newest_first = sorted(self.places.items(), key=lambda one: (-self.last[one[1]], one[0]))
         gone = [key for key, _ in newest_first[keep:]]
         kept = np.sort(np.array([place for _, place in newest_first[:keep]], dtype=np.int64))
-        keys = [self.keys[place] for place in kept]
+        keys = [self.keys[int(place)] for place in kept.tolist()]
         self._take(kept)
         self.keys = keys
         self.places = {key: place for place, key in enumerate(keys) if key is not None}
@@ -138,8 +146,8 @@ class Rhythm:
         hour that stands alone is taken as it is."""
         before, own, after = (self._usual[places, (hour + d) % HOURS] for d in (-1, 0, 1))
         alone = (before == 0) & (after == 0)
-        minutes = np.where(alone, own, np.minimum(own, np.minimum(before, after)))
-        share = np.minimum(minutes / np.float32(MINUTES_PER_HOUR), np.float32(MOST_CERTAIN))
+        minutes: Floats = np.where(alone, own, np.minimum(own, np.minimum(before, after))).astype(np.float32)
+        share: Floats = np.minimum(minutes / np.float32(MINUTES_PER_HOUR), np.float32(MOST_CERTAIN))
         self.weight[places] = -np.log1p(-share)
         self._set_limits(places)
 

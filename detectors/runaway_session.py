@@ -50,7 +50,7 @@ class SessionLimits(NamedTuple):
 
 
 class RunawaySessionConfig(DetectorConfig):
-    """What no session should grow to. The policy says it per agent (`[[session]]`)."""
+    """What no session should grow to. The policy says it per agent (`[[sessions]]`)."""
 
     max_steps: int = Field(default=2000, ge=1)
     """Steps of a session in a day."""
@@ -71,7 +71,7 @@ class RunawaySession(RowRule):
 
     name: ClassVar[str] = "runaway_session"
     Config: ClassVar[type[DetectorConfig]] = RunawaySessionConfig
-    policy: ClassVar[str] = "session"
+    policy: ClassVar[str] = "sessions"
     policy_optional: ClassVar[bool] = True
     severity: ClassVar[Severity] = "warning"
     runbook: ClassVar[str] = runbook_of(name)
@@ -87,7 +87,7 @@ class RunawaySession(RowRule):
         ),
         Case(
             name="more steps than the policy allows this agent",
-            policy={"session": [{"agents": ["case-*"], "max_steps": 50}]},
+            policy={"sessions": [{"agents": ["case-*"], "max_steps": 50}]},
             events=[
                 {"at_s": 0, "times": 30, "spread_s": 600, "session_id": "conv_1", "action": "search"},
                 {"at_s": 1, "times": 30, "spread_s": 600, "session_id": "conv_1", "action": "get_order"},

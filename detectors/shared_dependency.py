@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 from pydantic import Field
 
 from detectors.base import Case, Conclusion, DetectorConfig, Watermark, runbook_of
-from detectors.key import Key
+from detectors.key import ALL_AGENTS, Key
 from detectors.row_rule import quoted
 from detectors.window import MINUTE_MS
 from schemas.finding import Severity
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 
     from detectors.pending import Pending
 
-ALL_AGENTS = "*"
 FAILED = ("error", "timeout")
 COLUMN_OF = {"target": "target", "model": "model", "tool": "action"}
 """What may be shared, the most telling first: where as many agents fail at a target as at a tool, the target
 is named."""
-MAX_SHOWN = 10
+MAX_SHOWN, MAX_AGENTS = 10, 1000
+"""Agents that a finding names, and that its evidence lists."""
 PRIOR_AGENTS = 20.0
 """What is not known well is taken to fail for one agent in so many."""
 
@@ -123,7 +123,7 @@ class SharedDependency:
         from detectors.pending import Pending
 
         self.config = config
-        by = dict.fromkeys(("env", "kind", "name", "agent"), pl.String())
+        by: dict[str, pl.DataType] = {name: pl.String() for name in ("env", "kind", "name", "agent")}
         self._pending: Pending = Pending(by, ["calls", "failed"])
         self._window: pl.DataFrame | None = None
         """Closed minutes that the next windows reach back to."""
@@ -188,7 +188,7 @@ class SharedDependency:
         if names.is_empty():
             return {}
         found: dict[Name, list[tuple[int, str, int, int]]] = {}
-        rows = seen.join(names, on=["env", "kind", "name"], how="semi")
+        rows = seen.join(names, on=["env", "kind", "name"], how="semi").sort("minute")
         for minute, env, kind, name, agent, calls, failed in rows.iter_rows():
             found.setdefault(Name(env, kind, name), []).append((minute, agent, calls, failed))
         return found
@@ -253,7 +253,7 @@ class SharedDependency:
         environment, kind, name = outage.name
         failing = len(outage.failing)
         start = minute - self.config.window_minutes + 1
-        agents = ", ".join(map(quoted, outage.failing))
+        agents = ", ".join(map(quoted, outage.failing[:MAX_AGENTS]))
         return Conclusion(
             key=Key(environment, ALL_AGENTS, ""),
             window=(start * MINUTE_MS, (minute + 1) * MINUTE_MS),
@@ -263,6 +263,7 @@ class SharedDependency:
                 f"{outage.usual_share:.1%} is normal"
             ),
             labels={kind: name[:200]},
+            agents=outage.failing[:MAX_AGENTS],
             facts={
                 "failing_agents": failing,
                 "calling_agents": outage.calling,

@@ -128,6 +128,13 @@ class Silence:
             self._quiet.pop(gone, None)
         return conclusions
 
+    def forget(self, environment: str, agent_id: str) -> None:
+        """What it does now is accepted as its new normal: its rhythm is learned anew."""
+        for key, place in self._rhythm.places.items():
+            if key.agent_id == agent_id and environment in ("", key.environment):
+                self._rhythm.forget(place, (self._next_minute or 0) // MINUTES_PER_HOUR)
+                self._quiet.pop(key, None)
+
     def _pass(self, minute: int, speakers: Sequence[tuple[Any, ...]]) -> list[Conclusion]:
         import numpy as np
 
@@ -141,7 +148,7 @@ class Silence:
         if speakers:
             homes = {
                 Key(env, agent, ""): self._heartbeat.number((topic_id, partition))
-                for _, env, agent, topic_id, partition in speakers
+                for _, env, agent, topic_id, partition in sorted(speakers)
             }
             places = [rhythm.place(key, hour) for key in homes]
             rhythm.speak(np.array(places), minute, np.array(list(homes.values())))

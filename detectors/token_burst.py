@@ -46,17 +46,17 @@ class TokenBurst:
                 {"at_s": 18_000, "times": 200, "spread_s": 300, "input_tokens": 900, "output_tokens": 100},
                 {"at_s": 18_300, "times": 3, "spread_s": 180},
             ],
-            fires=["statistical"],
+            fires=["statistical", "statistical"],  # at the page level, then at the trip level
             trips=True,
         ),
         Case(
             name="as many calls, each ten times as large",
             events=[
                 {"at_s": 0, "times": 1500, "spread_s": 18_000, "input_tokens": 900, "output_tokens": 100},
-                {"at_s": 18_000, "times": 60, "spread_s": 720, "input_tokens": 9_000, "output_tokens": 1_000},
-                {"at_s": 18_720, "times": 3, "spread_s": 180},
+                {"at_s": 18_000, "times": 150, "spread_s": 1800, "input_tokens": 9_000, "output_tokens": 900},
+                {"at_s": 19_800, "times": 3, "spread_s": 180},
             ],
-            fires=["statistical"],
+            fires=["statistical", "statistical"],
             trips=True,
         ),
         Case(

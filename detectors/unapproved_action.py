@@ -77,28 +77,28 @@ class UnapprovedActionConfig(DetectorConfig):
 
 
 class UnapprovedAction:
-    """Actions of bound sources that a rule of the policy wants approved, without a grant from a trusted source.
+    """Actions of bound sources that the policy wants approved, without a grant from a trusted source.
 
     One finding per agent and tool until an hour has passed or all its actions turn out to be approved.
     """
 
     name: ClassVar[str] = "unapproved_action"
     Config: ClassVar[type[DetectorConfig]] = UnapprovedActionConfig
-    policy: ClassVar[str] = "approval"
+    policy: ClassVar[str] = "approvals"
     severity: ClassVar[Severity] = "critical"
     runbook: ClassVar[str] = runbook_of(name)
     needs: ClassVar[tuple[str, ...]] = ("action", "approval_status")
     cases: ClassVar[tuple[Case, ...]] = (
         Case(
             name="a write without any approval",
-            policy={"approval": [{"kinds": ["write"]}]},
+            policy={"approvals": [{"kinds": ["write"]}]},
             events=[{"at_s": 0, "action": "pay_invoice", "action_kind": "write"}],
             fires=["rule"],
             trips=True,
         ),
         Case(
             name="an approval that the agent grants itself proves nothing",
-            policy={"approval": [{"tools": ["pay_*"]}]},
+            policy={"approvals": [{"tools": ["pay_*"]}]},
             events=[
                 {
                     "at_s": 0,
@@ -113,7 +113,7 @@ class UnapprovedAction:
         ),
         Case(
             name="one approval, two payments",
-            policy={"approval": [{"tools": ["pay_*"], "single_use": True}]},
+            policy={"approvals": [{"tools": ["pay_*"], "single_use": True}]},
             events=[
                 {
                     "at_s": 0,
@@ -129,7 +129,7 @@ class UnapprovedAction:
         ),
         Case(
             name="granted by the gateway before it",
-            policy={"approval": [{"kinds": ["write"]}]},
+            policy={"approvals": [{"kinds": ["write"]}]},
             events=[
                 {
                     "at_s": 0,
@@ -288,7 +288,7 @@ def _began_ms() -> pl.Expr:
 
 
 def _links() -> list[pl.Expr]:
-    """What ties an approval to an action, closest first, as hashes within the environment; null where absent."""
+    """What ties an approval to an action, closest first: hashes within the environment, null where absent."""
     import polars as pl
 
     return [

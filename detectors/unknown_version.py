@@ -1,4 +1,4 @@
-"""Unknown version: an agent runs in a version that the policy does not list, or that was never seen before."""
+"""Unknown version: an agent runs in a version that the policy does not list, or that is new to it."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class UnknownVersionConfig(DetectorConfig):
 
 
 class UnknownVersion(RowRule):
-    """Versions of bound sources. Listed ones are judged at once, learned ones in closed minutes. Never trips."""
+    """Versions of bound sources: listed ones judged at once, learned ones in closed minutes. Never trips."""
 
     name: ClassVar[str] = "unknown_version"
     Config: ClassVar[type[DetectorConfig]] = UnknownVersionConfig

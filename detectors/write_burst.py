@@ -48,7 +48,7 @@ class WriteBurst:
                 {"at_s": 18_000, "times": 180, "spread_s": 180, "action_kind": "write"},
                 {"at_s": 18_180, "times": 3, "spread_s": 180, "action_kind": "read"},
             ],
-            fires=["statistical"],
+            fires=["statistical", "statistical"],  # at the page level, then at the trip level
             trips=True,
         ),
     )
@@ -73,7 +73,7 @@ class WriteBurst:
 
     def say_statistic(self, seen: Seen) -> str:
         return (
-            f"Writes have risen: {seen.hits} in this minute, {seen.baseline:.2g} a minute is normal "
+            f"Writes have risen: at least {seen.hits} in this minute, {seen.baseline:.2g} a minute is normal "
             f"(e-value 1e{seen.log10_e:.0f})"
         )
 

@@ -11,7 +11,7 @@ from support.running import auditfuse
 from pipeline.errors import ConfigError
 from pipeline.generate.agents import Agent
 from pipeline.generate.faults import parse_fault, parse_release
-from pipeline.generate.stream import StreamConfig, fleet, generate
+from pipeline.generate.stream import CALLS_PER_SESSION, StreamConfig, fleet, generate
 from schemas.event import Event
 
 START_MS = 1_790_000_000_000
@@ -131,3 +131,29 @@ def test_office_hours_are_busy_and_nights_and_weekends_are_not() -> None:
     noon, night, saturday_noon = (sum(hours[first + i] for i in range(4)) for first in (10, 22, 5 * 24 + 10))
     assert noon > 4 * night
     assert noon > 2 * saturday_noon
+
+
+def test_every_further_kind_of_fault_does_what_it_says() -> None:
+    kinds = {
+        "external_burst": lambda e: e.action_kind == "external",
+        "throttling": lambda e: e.http_status == 429,
+        "latency": lambda e: e.duration_ns > 400_000_000,
+        "personal_data": lambda e: "contacts" in (e.output or {}),
+        "action_mix": lambda e: e.action == "export_vendors",
+    }
+    for kind, shows in kinds.items():
+        events = stream(f"{kind}:agent-001@300+120x10", rate=120)
+        inside, before = (calls(events, "agent-001", s, s + 120) for s in (300, 100))
+        assert sum(map(shows, inside)) > 30 + 3 * sum(map(shows, before)), kind
+        assert calls(events, "agent-002", 0, 600) == calls(stream(rate=120), "agent-002", 0, 600), kind
+
+
+def test_a_loop_is_the_same_call_of_one_session_again_and_again() -> None:
+    inside = calls(stream("loop:agent-001@300+60x5"), "agent-001", 300, 360)
+    assert len(inside) > 200
+    assert len({(e.session_id, e.action) for e in inside[CALLS_PER_SESSION:]}) == 1
+
+
+def test_outside_of_its_time_a_fault_changes_nothing() -> None:
+    plain, faulty = stream(), stream("latency:agent-001@300+60x10")
+    assert calls(faulty, "agent-001", 0, 300) == calls(plain, "agent-001", 0, 300)

@@ -47,7 +47,7 @@ def test(
 ) -> None:
     """Run the own cases of a module's detectors through detection as it runs live, and say which fail.
 
-    Settings are those of [detect.own.NAME] where --config is given, else the detectors' defaults. Exits with
+    Settings are those of detect.own.NAME where --config is given, else the detectors' defaults. Exits with
     1 if a case fails, or if a detector has no case that fires or none that stays quiet; with 2 if the module
     cannot be loaded.
 

@@ -45,7 +45,8 @@ def generate(
 ) -> None:
     """Write generated agent events as NDJSON, one event a line, in time order.
 
-    Kinds of fault: write_burst, error_spike, auth_failure, silence. Personal data in the
+    Kinds of fault: write_burst, external_burst, error_spike, auth_failure, throttling, latency,
+    personal_data, action_mix, loop, silence. Personal data in the
     events look real and belong to nobody.
 
     Examples:

@@ -20,8 +20,8 @@ def sources(
 ) -> None:
     """Show, per agent seen, which fields arrive and which detectors are blind for want of one.
 
-    A field's share is that of the agent's events that carry it; http_status and error_type are
-    counted among failed events only.
+    Detectors that are off, or that lack rules in the policy, are left out. A field's share is that of the
+    agent's events that carry it; http_status and error_type are counted among failed events only.
 
     Examples:
 
@@ -31,11 +31,13 @@ def sources(
     """
     import msgspec
 
-    from detectors.registry import DETECTORS
     from pipeline.audit.arrivals import agent_fields
     from pipeline.audit.query import open_catalog
+    from pipeline.config import load_config
+    from pipeline.detect.listing import listed
 
-    needs = {detector.name: detector.needs for detector in DETECTORS}
+    detectors = listed(load_config(config, store=store).detect)
+    needs = {detector.name: detector.needs for detector in detectors if detector.looks}
     with open_catalog(chosen_store(store, config)) as catalog:
         agents = agent_fields(catalog, needs)
     if as_json:

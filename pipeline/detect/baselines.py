@@ -78,8 +78,8 @@ class Baselines:
     def learn(
         self, slots: Ints, minute: dict[str, Floats], calm: Flags, is_over: Flags, unlikely: Flags
     ) -> None:
-        """Add a minute's sums. An unlikely one is held back: once the key was quiet for long enough (`is_over`)
-        without an episode (`calm`) it counts after all; an episode drops it."""
+        """Add a minute's sums. An unlikely one is held back: once the key was quiet for long enough
+        (`is_over`) without an episode (`calm`) it counts after all; an episode drops it."""
         arrays = self._arrays
         self._drop_held(slots[~calm])
         held = calm & unlikely & self.learned(slots)

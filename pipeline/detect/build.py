@@ -60,11 +60,11 @@ def _rules(detector: type[Detector], config: DetectConfig) -> Any:
 
 
 def _made(detector: Any, config: DetectConfig) -> Any:
-    settings, rules = _budgeted(getattr(config, detector.name), config), _rules(detector, config)
+    settings, rules = budgeted(getattr(config, detector.name), config), _rules(detector, config)
     return detector(settings) if rules is None else detector(settings, rules)
 
 
-def _budgeted(settings: DetectorConfig, config: DetectConfig) -> DetectorConfig:
+def budgeted(settings: DetectorConfig, config: DetectConfig) -> DetectorConfig:
     """With the thresholds that the budget gives, where a statistic states none."""
     statistic = getattr(settings, "statistic", None)
     if not isinstance(statistic, StatisticConfig):

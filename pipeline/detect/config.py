@@ -10,9 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 from detectors.acting_after_trip import ActingAfterTripConfig
 from detectors.action_mix import ActionMixConfig
 from detectors.auth_failure import AuthFailureConfig
-from detectors.canary import CanaryConfig
-from detectors.base import StatisticConfig
+from detectors.base import DetectorConfig, StatisticConfig
 from detectors.budget import DEFAULT_EXPECTED_KEYS, DEFAULT_FALSE_PAGES_PER_DAY, page_at
+from detectors.canary import CanaryConfig
 from detectors.error_spike import ErrorSpikeConfig
 from detectors.expired_credential import ExpiredCredentialConfig
 from detectors.external_burst import ExternalBurstConfig
@@ -39,6 +39,7 @@ from detectors.token_burst import TokenBurstConfig
 from detectors.unapproved_action import UnapprovedActionConfig
 from detectors.unknown_version import UnknownVersionConfig
 from detectors.write_burst import WriteBurstConfig
+from pipeline.detect.overrides import Override
 from pipeline.detect.own import read_module
 
 
@@ -120,6 +121,8 @@ class DetectConfig(BaseModel):
     expected_keys: int = Field(default=DEFAULT_EXPECTED_KEYS, ge=1)
     """Agents (with environment) that the budget of false pages is shared among. It is stated, never counted,
     so that a replay comes to the same thresholds."""
+    overrides: tuple[Override, ...] = ()
+    """What holds otherwise for some agents and environments: `[[detect.overrides]]`."""
     lateness_s: float = Field(default=30.0, ge=0)
     """An event may end so many seconds before the newest event of its partition; beyond it is late:
     it counts for floors, under a key of its own that trips nothing, and not for statistics."""
@@ -144,9 +147,10 @@ class DetectConfig(BaseModel):
     @property
     def page_at(self) -> float:
         """The e-value that pages, by the budget and the statistical detectors that are enabled."""
-        sections = [getattr(self, name) for name in type(self).model_fields]
-        tested = [s for s in sections if isinstance(getattr(s, "statistic", None), StatisticConfig) and s.enabled]
-        return page_at(self.false_pages_per_day, self.expected_keys, len(tested))
+        sections = (getattr(self, name) for name in type(self).model_fields)
+        enabled = [one for one in sections if isinstance(one, DetectorConfig) and one.enabled]
+        tested = sum(isinstance(getattr(one, "statistic", None), StatisticConfig) for one in enabled)
+        return page_at(self.false_pages_per_day, self.expected_keys, tested)
 
     @property
     def hash(self) -> str:

@@ -2,13 +2,15 @@
 
 from collections.abc import Sequence
 
-from detectors.base import Conclusion, CountingDetector, Detector
+from detectors.base import Conclusion, CountingDetector, Detector, Seen
 from detectors.budget import DEFAULT_PAGE_AT
+from detectors.key import Key
 from detectors.window import MINUTE_MS, STEP_MS
 from pipeline.detect.config import DetectConfig
 from pipeline.detect.floors import PERIOD_MS, Reached
 from pipeline.detect.minutes import Moment
 from pipeline.detect.model import Found
+from pipeline.detect.overrides import Overrides
 from pipeline.detect.recent import Recent, look_further
 from schemas.finding import Finding
 
@@ -20,8 +22,18 @@ class Findings:
 
     def __init__(self, config: DetectConfig, detectors: Sequence[CountingDetector], recent: Recent) -> None:
         self._hash = config.hash
+        self._overrides = Overrides(config.overrides)
         self._detectors = [d for d in detectors if d.test is not None]
         self._recent = recent
+
+    def kept(self, found: list[Found]) -> list[Found]:
+        """Without those that an override turned off."""
+        return [one for one in found if self._overrides.of(one.finding.detector, _key_of(one)).enabled]
+
+    def floor_limit(self, detector: CountingDetector, key: Key) -> int:
+        """The count a minute that fires for this key."""
+        own = self._overrides.of(detector.name, key).per_minute
+        return own or (detector.floor.per_minute if detector.floor else 0)
 
     def rule(self, detector: Detector, conclusion: Conclusion) -> Found:
         """What a rule concluded."""
@@ -37,9 +49,8 @@ class Findings:
             window=(start, start + MINUTE_MS),
             time_base="event",
             summary=detector.say_statistic(seen),
-            facts={
-                "hits": seen.hits,
-                "eligible": seen.eligible,
+            facts=_counts(detector, seen)
+            | {
                 "baseline": float(f"{seen.baseline:.4g}"),
                 "log10_e": round(seen.log10_e, 1),
                 "page_at_e": detector.statistic.page_at or DEFAULT_PAGE_AT,
@@ -52,7 +63,7 @@ class Findings:
 
     def floor(self, detector: CountingDetector, reached: Reached) -> Found:
         """A key whose count in one minute of append time proved the floor."""
-        key, limit = reached.key, detector.floor.per_minute if detector.floor else 0
+        key, limit = reached.key, self.floor_limit(detector, reached.key)
         start = reached.period * PERIOD_MS
         conclusion = Conclusion(
             kind="floor",
@@ -73,6 +84,8 @@ class Findings:
 
     def _found(self, detector: Detector, conclusion: Conclusion, evidence: dict[str, object]) -> Found:
         key, (start_ms, end_ms) = conclusion.key, conclusion.window
+        own = self._overrides.of(detector.name, key).shadow
+        shadow = detector.config.shadow if own is None else own
         finding = Finding(
             detector=detector.name,
             kind=conclusion.kind,
@@ -86,11 +99,11 @@ class Findings:
             severity=conclusion.severity or detector.severity,
             summary=conclusion.summary,
             facts=dict(conclusion.facts),
-            may_trip=conclusion.may_trip and not detector.config.shadow,
-            shadow=detector.config.shadow,
+            may_trip=conclusion.may_trip and not shadow,
+            shadow=shadow,
             runbook=detector.runbook,
         )
-        stated = {"rows": conclusion.rows, "traces": conclusion.traces, "sessions": conclusion.sessions}
+        stated = {name: getattr(conclusion, name) for name in ("rows", "traces", "sessions", "agents")}
         append_time = finding.time_base == "append" and key.via != "event"
         sql = look_further(key, conclusion.condition, start_ms, end_ms, append_time=append_time)
         return Found(
@@ -99,3 +112,14 @@ class Findings:
             evidence={**evidence, **{name: list(ids) for name, ids in stated.items() if ids}, "sql": sql},
             withdrawn=conclusion.withdrawn,
         )
+
+
+def _counts(detector: CountingDetector, seen: Seen) -> dict[str, float | int | str]:
+    """A rate's finding may come before its minute is over: it says what is proven, never what was counted."""
+    if detector.test == "rate":
+        return {"hits_at_least": seen.hits}
+    return {"hits": seen.hits, "eligible": seen.eligible}
+
+
+def _key_of(found: Found) -> Key:
+    return Key(found.finding.environment, found.finding.agent_id, "")

@@ -5,6 +5,7 @@ whichever partition is read first, in the end the same (key, period) pairs have 
 """
 
 from collections import OrderedDict
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import polars as pl
@@ -38,10 +39,11 @@ class Reached(NamedTuple):
 
 
 class Floors:
-    """Counts per (step, key) of every floor. `limits`: the count that fires, per floor."""
+    """Counts per (step, key) of `floors` floors. `limit_of(floor, key)`: the count that fires."""
 
-    def __init__(self, limits: list[int]) -> None:
-        self._limits = limits
+    def __init__(self, floors: int, limit_of: Callable[[int, Key], int]) -> None:
+        self._floors = range(floors)
+        self._limit_of = limit_of
         self.counts: OrderedDict[Step, dict[Key, list[int]]] = OrderedDict()
         self.fired: OrderedDict[tuple[int, Key, int], None] = OrderedDict()
         self._held = 0
@@ -89,8 +91,11 @@ class Floors:
         reached: list[Reached] = []
         for window in windows_of(changed):
             parts = [self.counts.get((trusted, s), NOTHING).get(key) for s in steps_of(window)]
-            for floor, limit in enumerate(self._limits):
-                if added[floor] and (total := sum(part[floor] for part in parts if part)) >= limit:
+            for floor in self._floors:
+                if not added[floor]:
+                    continue
+                total = sum(part[floor] for part in parts if part)
+                if total >= self._limit_of(floor, key):
                     period = (window + STEPS_PER_WINDOW - 1) // STEPS_PER_PERIOD
                     if (floor, key, period) not in self.fired:
                         self.fired[(floor, key, period)] = None

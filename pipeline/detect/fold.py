@@ -42,7 +42,6 @@ class Detection:
         self._own = OwnDetectors(config)
         self._detectors: list[CountingDetector] = [*counting_detectors(config), *self._own.counting]
         self._floored = [d for d in self._detectors if d.floor is not None]
-        self._floors = Floors([d.floor.per_minute for d in self._floored if d.floor is not None])
         self._minutes = Minutes(self._detectors, config.max_keys, config.max_pending)
         self._calls = Calls(call_tests(config), config.max_keys, config.max_pending)
         self._repeats = Repeats(config.max_ids)
@@ -53,6 +52,9 @@ class Detection:
         self._accepted = Accepted()
         self._recent = Recent(self._detectors)
         self._findings = Findings(config, self._detectors, self._recent)
+        self._floors = Floors(
+            len(self._floored), lambda floor, key: self._findings.floor_limit(self._floored[floor], key)
+        )
         self.ends: dict[Partition, int] = {}
         """The sealed end consumed of each partition."""
         self.newest_ms: dict[Partition, int | None] = {}
@@ -94,13 +96,14 @@ class Detection:
         """Wait no longer for a partition: it is halted, or its topic is gone. `ends` keeps it."""
         self.newest_ms.pop(partition, None)
         self.newest_broker_ms.pop(partition, None)
-        return self._close()
+        return self._findings.kept(self._close())
 
     def trips(self, trips: list[Trip]) -> list[Found]:
         """Take in trips from `_control`, new or lifted: before the events that follow them."""
         if not self._acting.config.enabled:
             return []
-        return [self._findings.rule(self._acting, one) for one in self._trips.learn(trips)]
+        found = [self._findings.rule(self._acting, one) for one in self._trips.learn(trips)]
+        return self._findings.kept(found)
 
     def accept(self, said: list[Acceptance]) -> None:
         """Take in which agents' learning begins anew: before the events of that minute. Each counts once."""
@@ -119,7 +122,7 @@ class Detection:
             _raise(self.newest_ms, partition, batch.idle_until_ms)
             _raise(self.newest_broker_ms, partition, batch.idle_until_ms)
         self.ends[partition] = max(done, batch.end)
-        return found + self._close()
+        return self._findings.kept(found + self._close())
 
     def _observe_rows(self, partition: Partition, signals: pl.DataFrame) -> list[Found]:
         lateness_ms = int(self._config.lateness_s * 1000)
@@ -176,14 +179,18 @@ class Detection:
         if append_ms is not None:
             self._floors.expire(append_ms)
         watermark = Watermark(self.watermark_ms, append_ms, self.newest_ms)
-        found = [self._findings.rule(rule, one) for rule in self._rules for one in rule.close(watermark)]
         if watermark.event_ms is None:
-            return found
-        minute = watermark.event_ms // MINUTE_MS
+            return self._close_rules(watermark)
+        minute, found = watermark.event_ms // MINUTE_MS, list[Found]()
         for one in self._accepted.due(minute):
+            found += self._close_rules(watermark._replace(event_ms=one.from_minute * MINUTE_MS))
             found += self._close_minutes(one.from_minute)
             self._forget(one)
-        return found + self._close_minutes(minute)
+        found += self._close_rules(watermark) + self._close_minutes(minute)
+        return found + [self._findings.statistical(moment) for moment in self._minutes.proven()]
+
+    def _close_rules(self, watermark: Watermark) -> list[Found]:
+        return [self._findings.rule(rule, one) for rule in self._rules for one in rule.close(watermark)]
 
     def _close_minutes(self, before_minute: int) -> list[Found]:
         moments, concluded = self._minutes.close(before_minute), self._calls.close(before_minute)

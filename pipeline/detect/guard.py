@@ -23,6 +23,7 @@ from detectors.base import (
 from detectors.key import Key
 from detectors.window import HOUR_MS
 from pipeline import metrics
+from pipeline.detect.build import budgeted
 from pipeline.detect.config import DetectConfig
 from pipeline.detect.own import line_in_module, own_detectors, own_settings
 from pipeline.errors import ConfigError
@@ -198,7 +199,7 @@ class OwnDetectors:
             settings = own_settings(detector, config.own.get(detector.name, {}))
             if not settings.enabled:
                 continue
-            made: Any = _made(detector, settings)
+            made: Any = _made(detector, budgeted(settings, config))
             if hasattr(detector, "hits"):
                 self.counting.append(GuardedCount(made, failures))
             else:

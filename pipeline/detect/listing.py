@@ -27,6 +27,8 @@ class Listed(NamedTuple):
     origin: str
     """shipped, or the module that brings it."""
     runbook: str
+    needs: tuple[str, ...]
+    """Fields of events without which it is blind."""
 
 
 def listed(config: DetectConfig) -> list[Listed]:
@@ -75,6 +77,7 @@ def _listed(detector: type[Detector], settings: DetectorConfig, origin: str, lac
         learning=learning_of(settings),
         origin=origin,
         runbook=detector.runbook,
+        needs=detector.needs,
     )
 
 

@@ -6,12 +6,16 @@ from typing import Any, NamedTuple
 import numpy as np
 import polars as pl
 
-from detectors.base import CountingDetector
+from detectors.base import CountingDetector, TestKind
 from detectors.evidence import Ints
 from detectors.key import Key
 from pipeline.detect.open_counts import KEY, OpenCounts
 from pipeline.detect.slots import Slots, rounds
 from pipeline.detect.statistics import Crossed, Statistic
+
+MAX_GROUPS = 64
+LEAST_PROVING_HITS = 5
+"""Fewer hits are not looked at before their minute is closed: they would prove nothing."""
 
 
 class Moment(NamedTuple):
@@ -27,10 +31,15 @@ class Minutes:
     """Open (minute, key) counts, and the statistics of all keys."""
 
     def __init__(self, detectors: Sequence[CountingDetector], max_keys: int, max_pending: int) -> None:
-        self._columns = [f"{d.name}.{part}" for d in detectors for part in ("hits", "eligible")]
-        self._statistics = [Statistic(d.statistic, d.test) for d in detectors if d.test is not None]
+        tested: list[tuple[CountingDetector, TestKind]]
+        tested = [(d, d.test) for d in detectors if d.test is not None]
+        self._columns = [f"{d.name}.{part}" for d, _ in tested for part in ("hits", "eligible")]
+        self._statistics = [Statistic(d.statistic, test) for d, test in tested]
+        self._rates = [index for index, (_, test) in enumerate(tested) if test == "rate"]
         self._open = OpenCounts(KEY, ["events", *self._columns], max_pending)
         self._slots = Slots(max_keys, self._grow, self._clear)
+        self._groups: dict[str, int] = {}
+        """Of environments: whose rates share a season."""
 
     @property
     def keys(self) -> int:
@@ -60,11 +69,35 @@ class Minutes:
         """Forget what was learned of one agent; minutes that wait are kept."""
         self._slots.forget(environment, agent_id)
 
+    def proven(self) -> list[Moment]:
+        """What the first open minute proves already: the minutes before it are all judged."""
+        hits = [self._columns[2 * index] for index in self._rates]
+        if not hits:
+            return []
+        counts = self._open.first(pl.any_horizontal(pl.col(hits) >= LEAST_PROVING_HITS))
+        if counts is None:
+            return []
+        keys, counted, minutes = self._read(counts)
+        known = np.array([key in self._slots.slots for key in keys])
+        moments: list[Moment] = []
+        for index in self._rates:
+            rows = np.flatnonzero(known & (counted[:, 2 * index] >= LEAST_PROVING_HITS))
+            at, minute = self._slots.of([keys[row] for row in rows.tolist()]), minutes[rows]
+            gap, (hit, eligible) = self._slots.gaps(at, minute), counted[rows, 2 * index : 2 * index + 2].T
+            proven = self._statistics[index].proven(at, minute, gap, hit, eligible)
+            moments += [Moment(int(minutes[0]), keys[int(rows[one.row])], index, one) for one in proven]
+        return sorted(moments, key=lambda m: (m.key, m.detector))
+
+    def _read(self, counts: pl.DataFrame) -> tuple[list[Key], Ints, Ints]:
+        """Keys, counts (rows × columns) and minutes."""
+        keys = [Key(*row) for row in counts.select(list(KEY)).iter_rows()]
+        counted = counts.select(self._columns).to_numpy().astype(np.int64)
+        return keys, counted, counts["minute"].to_numpy().astype(np.int64)
+
     def _judge(self, due: pl.DataFrame) -> list[Moment]:
-        keys = [Key(*row) for row in due.select(list(KEY)).iter_rows()]
+        keys, counts, minutes = self._read(due)
         slots = self._slots.of(keys)
-        minutes = due["minute"].to_numpy().astype(np.int64)
-        counts = due.select(self._columns).to_numpy().astype(np.int64)
+        self._assign(keys, slots)
         moments: list[Moment] = []
         for rows in rounds(slots, minutes):
             at, minute = slots[rows], minutes[rows]
@@ -77,6 +110,17 @@ class Minutes:
             self._slots.last[at] = minute
         self._slots.evict()
         return sorted(moments, key=lambda m: (m.minute, m.key, m.detector))
+
+    def _assign(self, keys: list[Key], slots: Ints) -> None:
+        """Tell the seasons of new keys' environments; beyond a limit these share the last one's."""
+        new = np.flatnonzero(self._slots.last[slots] < 0)
+        environments = [keys[row].environment for row in new.tolist()]
+        for environment in environments:
+            if len(self._groups) < MAX_GROUPS:
+                self._groups.setdefault(environment, len(self._groups))
+        groups = np.array([self._groups.get(one, MAX_GROUPS - 1) for one in environments], dtype=np.int64)
+        for index in self._rates if len(new) else ():
+            self._statistics[index].assign(slots[new], groups)
 
     def _grow(self, slots: int) -> None:
         for statistic in self._statistics:
@@ -91,11 +135,13 @@ class Minutes:
         return {
             "open": self._open.state(),
             "slots": self._slots.state(),
+            "groups": self._groups,
             "statistics": [statistic.state() for statistic in self._statistics],
         }
 
     def load(self, state: dict[str, Any]) -> None:
         self._open.load(state["open"])
         self._slots.load(state["slots"])
+        self._groups = dict(state["groups"])
         for statistic, saved in zip(self._statistics, state["statistics"], strict=True):
             statistic.load(saved)

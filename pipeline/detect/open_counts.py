@@ -27,6 +27,7 @@ class OpenCounts:
         self._max_pending = max_pending
         self._frames: list[pl.DataFrame] = []
         self._rows = 0
+        self._is_changed = False
         self.closed_minute = -1
         """Minutes below this one were given out."""
         self.missed_events = 0
@@ -41,6 +42,7 @@ class OpenCounts:
         if open_.is_empty():
             return
         self._frames.append(open_.select(list(self._schema)))
+        self._is_changed = True
         self._rows += open_.height
         if len(self._frames) >= MERGE_FRAMES:
             self._merge()
@@ -51,7 +53,7 @@ class OpenCounts:
         before_minute = max(before_minute, self._forced())
         if before_minute <= self.closed_minute:
             return None
-        self.closed_minute = before_minute
+        self.closed_minute, self._is_changed = before_minute, True
         if not self._frames:
             return None
         self._merge()
@@ -60,6 +62,18 @@ class OpenCounts:
         rest = frame.filter(pl.col("minute") >= before_minute)
         self._frames, self._rows = [rest] if rest.height else [], rest.height
         return due.sort(self._by) if due.height else None
+
+    def first(self, which: pl.Expr) -> pl.DataFrame | None:
+        """The counts so far of the first minute that was not given out, of the groups that meet `which`; None
+        where there are none, or where nothing changed since the last call."""
+        if not self._is_changed:
+            return None
+        self._is_changed = False
+        now = [part for frame in self._frames if (part := frame.filter(minute=self.closed_minute)).height]
+        if not now:
+            return None
+        counts = pl.concat(now).group_by(self._by).sum().filter(which)
+        return counts.sort(self._by) if counts.height else None
 
     def waiting(self, column: str) -> set[str]:
         """The values of a key column among the open counts."""
@@ -92,4 +106,5 @@ class OpenCounts:
         if state["pending"]:
             self._frames = [pl.DataFrame(state["pending"], schema=self._schema, orient="row")]
             self._rows = self._frames[0].height
+        self._is_changed = True
         self.closed_minute, self.missed_events = state["closed"], state["missed"]

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
 from types import ModuleType
-from typing import Any, NamedTuple, get_args
+from typing import Any, NamedTuple, cast, get_args
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
@@ -159,8 +159,7 @@ def _mistakes(detector: Any) -> Iterator[str]:
         yield f"{who}: severity must be one of {', '.join(get_args(Severity))}"
     if not isinstance(getattr(detector, "runbook", None), str):
         yield f"{who}: runbook must say where its runbook is"
-    cases: Any = getattr(detector, "cases", None)
-    if type(cases) is not tuple or not all(type(case) is Case for case in cases):
+    if not _are_cases(getattr(detector, "cases", None)):
         yield f"{who}: cases must be a tuple of detectors.base.Case"
     needs = getattr(detector, "needs", None)
     if not isinstance(needs, tuple):
@@ -170,3 +169,7 @@ def _mistakes(detector: Any) -> Iterator[str]:
     if lacking:
         kind = "counts" if wanted is COUNTS else "is a rule (it has no hits)"
         yield f"{who} {kind} and lacks {', '.join(lacking)}"
+
+
+def _are_cases(cases: object) -> bool:
+    return isinstance(cases, tuple) and all(isinstance(c, Case) for c in cast("tuple[object, ...]", cases))

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import polars as pl
 
 from detectors.base import CountingDetector
-from detectors.key import Key
+from detectors.key import ALL_AGENTS, Key
 
 KEPT_ROWS = 50_000
 SAMPLES = 5
@@ -61,7 +61,9 @@ def look_further(key: Key, condition: str, start_ms: int, end_ms: int, *, append
     if key.via.startswith("source:"):
         whose = f"not bound and source = {_quoted(key.via.removeprefix('source:'))}"
     else:
-        whose = f"environment = {_quoted(key.environment)} and agent_id = {_quoted(key.agent_id)}"
+        whose = f"environment = {_quoted(key.environment)}"
+        if key.agent_id != ALL_AGENTS:
+            whose += f" and agent_id = {_quoted(key.agent_id)}"
     time = "broker_time_ms" if append_time else "(start_time_unix_nano + duration_ns) // 1000000"
     order = 'order by topic_id, "partition", "offset", item'
     # Text for a person to paste: every outside string in it is quoted.

@@ -57,21 +57,27 @@ class Seasons:
                 "excess": Column(np.float32, 0, TOP_DAYS),
             }
         )
-        """Per slot: whose pool; decayed hits and expected hits by hour of the day; hits of this hour; of each day
-        the busiest hour in hits a minute, and how far an hour exceeded what was expected."""
-        self.grow, self.clear = self._arrays.grow, self._arrays.clear
+        """Per slot: whose pool; decayed hits and expected hits by hour of the day; hits of this hour; of each
+        day the busiest hour in hits a minute, and how far an hour exceeded what was expected."""
+        self.grow = self._arrays.grow
         self.take, self.put = self._arrays.take, self._arrays.put
         self.hour = -1
         """The hour that is being counted."""
 
-    def assign(self, slots: Ints, group: int) -> None:
-        """These slots share the pool of a group."""
-        more = group + 1 - len(self._pool)
+    def clear(self, slots: Ints) -> None:
+        """Forget all about these slots but whose pool they share."""
+        groups = self._arrays["group"][slots]
+        self._arrays.clear(slots)
+        self._arrays["group"][slots] = groups
+
+    def assign(self, slots: Ints, groups: Ints) -> None:
+        """Slots of the same group share a pool."""
+        more = int(groups.max(initial=0)) + 1 - len(self._pool)
         if more > 0:
             self._pool = np.vstack([self._pool, np.ones((more, BINS))])
             self._shape = np.vstack([self._shape, np.ones((more, BINS))])
             self._seen = np.vstack([self._seen, np.zeros((more, BINS), dtype=np.bool_)])
-        self._arrays["group"][slots] = group
+        self._arrays["group"][slots] = groups
 
     def factor(self, slots: Ints, hour: Ints) -> Floats:
         """What multiplies each slot's level in its hour."""
@@ -107,8 +113,8 @@ class Seasons:
         self._arrays["hits"][slots] += hits
 
     def advance(self, hour: int, level: Floats, last: Ints, calm: Flags) -> None:
-        """Take the hour that is over into the shapes; from now on `hour` is counted. Arrays over all slots: hits
-        a minute with the season taken out (0: not known yet), minute last seen, whether not in an episode."""
+        """Take the hour that is over into the shapes; from now on `hour` is counted. Arrays over all slots:
+        hits a minute with the season taken out (0: not known yet), minute last seen, not in an episode."""
         over, arrays = self.hour, self._arrays
         self.hour = hour
         slots = np.flatnonzero((level > 0) & (last >= over * HOUR_MINUTES - ALIVE_MINUTES))
@@ -176,8 +182,8 @@ def _bin(hour: Ints) -> Ints:
 
 
 def _normal(pool: Floats, seen: Flags) -> Floats:
-    """A pool's shape with mean 1 over the week. An hour that was never seen is like the same hour of the other
-    kind of day, or like the mean."""
+    """A pool's shape with mean 1 over the week. An hour that was never seen is like the same hour of the
+    other kind of day, or like the mean."""
     other = np.where(np.roll(seen, HOURS, axis=1), np.roll(pool, HOURS, axis=1), np.nan)
     filled = np.where(seen, pool, other)
     weight = np.where(np.isnan(filled), 0.0, np.where(np.arange(BINS) < HOURS, 5.0, 2.0))

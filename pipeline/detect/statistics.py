@@ -61,6 +61,20 @@ class _Minute(NamedTuple):
     before: Floats
     """Evidence of the minutes before, keys × alternatives."""
 
+    def only(self, row: int) -> "_Minute":
+        """The same of one key."""
+        at = slice(row, row + 1)
+        return _Minute(
+            self.slots[at],
+            self.at[at],
+            self.hits[at],
+            self.eligible[at],
+            self.factor[at],
+            self.top[at],
+            self.temper[at],
+            self.before[at],
+        )
+
 
 class Statistic:
     """The statistic of one detector. All minutes of one call of `step` lie within the same hour."""
@@ -84,8 +98,8 @@ class Statistic:
                 "proven": Column(np.int32),
             }
         )
-        """Per slot: the evidence; the episode (0 none, 1 page, 2 trip level) and the minute in which it began;
-        ordinary minutes in a row; the minute last seen; the minute that `proven` told of."""
+        """Per slot: the evidence; the episode (0 none, 1 page, 2 trip level) and the minute in which it
+        began; ordinary minutes in a row; the minute last seen; the minute that `proven` told of."""
         parts: dict[str, Any] = {"own": self._arrays, "baselines": self._baselines, "tempers": self._tempers}
         self._parts = parts if self._seasons is None else parts | {"seasons": self._seasons}
         self.renewed: Ints = np.zeros(0, dtype=np.int64)
@@ -100,6 +114,11 @@ class Statistic:
         """Forget all about these slots."""
         for part in self._parts.values():
             part.clear(slots)
+
+    def assign(self, slots: Ints, groups: Ints) -> None:
+        """Slots of the same group (environment) learn one season together."""
+        if self._seasons is not None:
+            self._seasons.assign(slots, groups)
 
     def step(
         self, slots: Ints, minute: Ints, gap: Ints, hits: Ints | Floats, eligible: Ints
@@ -121,9 +140,11 @@ class Statistic:
         return [one._replace(row=int(positions[one.row])) for one in crossed]
 
     def proven(self, slots: Ints, minute: Ints, gap: Ints, hits: Ints, eligible: Ints) -> list[Crossed]:
-        """What an open minute proves by its count so far, at the trip level (rates only). All minutes before it
-        must have been stepped. `step` will not tell of it again. Counts only grow, so nothing can take it back;
-        and what it says holds for every count from the smallest on that crosses the level."""
+        """What an open minute proves by its count so far, at the trip level (rates only).
+
+        All minutes before it must have been stepped. `step` will not tell of it again. Counts only grow, so
+        nothing can take it back; and what it says holds from the smallest count on that crosses the level.
+        """
         if self._test != "rate" or not len(slots):
             return []
         asked = self._arrays["proven"][slots] != minute
@@ -207,15 +228,11 @@ class Statistic:
         arrays, slots = self._arrays, now.slots
         level = (log_e >= self._levels.log_page).astype(np.int8) + (log_e >= self._levels.log_trip)
         before = arrays["level"][slots]
-        rows = np.flatnonzero(level > before)
         # A trip level that an open minute proved was told of.
         told = (level == TRIP) & (arrays["proven"][slots] == now.at)
         crossed = [
-            Crossed(
-                int(row), int(level[row]), self._seen(now, int(row), judged, float(log_e[row]), level[row])
-            )
-            for row in rows
-            if not told[row]
+            Crossed(row, int(level[row]), self._seen(now, row, judged, float(log_e[row]), int(level[row])))
+            for row in np.flatnonzero((level > before) & ~told).tolist()
         ]
         if self._seasons is not None:
             self._seasons.forget_today(slots[(before == 0) & (level > 0)])
@@ -240,14 +257,14 @@ class Statistic:
 
     def _seen(self, now: _Minute, row: int, judged: Judged, log_e: float, level: int) -> Seen:
         """Of a count it says the least that crosses the level, so that an open minute says the same."""
-        one = _Minute(*(part[row : row + 1] for part in now))
-        hits = one.hits
+        one = now.only(row)
+        hits, eligible = one.hits, one.eligible
         if self._test == "rate" and hits.dtype.kind == "i":
             hits = self._least(one, self._levels.log_trip if level == TRIP else self._levels.log_page)
-            log_e = self._evidence(one._replace(hits=hits))
+            log_e, eligible = self._evidence(one._replace(hits=hits)), hits
         return Seen(
             hits=int(hits[0]),
-            eligible=int(one.eligible[0]),
+            eligible=int(eligible[0]),
             baseline=float(judged.normal[row]),
             log10_e=log_e / float(np.log(10)),
             learned_minutes=int(self._baselines.learned_minutes(one.slots)[0]),

@@ -16,7 +16,7 @@ from pipeline.detect.arrays import Arrays, Column
 LOWEST_BOUND = 4.0
 DAY_MINUTES = 1440
 HALF_LIFE_MINUTES = 14 * DAY_MINUTES
-YOUNG = 3.0
+YOUNG = 2.0
 """A key that was just met needs so many times more evidence on top, half as many after a day, and so on."""
 OVER_BELOW = 1.0
 """An excursion is over when the log of the e-value is lower."""
@@ -59,8 +59,8 @@ class Tempers:
         temper[slots] = 1 + (temper[slots] - 1) * self._keep**minutes
 
     def adjust(self, slots: Ints, learned: Flags, log_r: Floats, log_e: Floats) -> Floats:
-        """Note how far the evidence went; of keys that learn, bring it down to the bound, in place in `log_r`.
-        Returns the evidence that is left."""
+        """Note how far the evidence went; of keys that learn, bring it down to the bound, in place in
+        `log_r`. Returns the evidence that is left."""
         bound = self._bound(slots)
         above = ~learned & (log_e > bound)
         excess = np.where(above, log_e / bound, 1.0)

@@ -49,7 +49,9 @@ class Trial:
     @property
     def verdict(self) -> Verdict:
         """What was shown so far. A canary may get worse after it was shown not to be."""
-        return "worse" if "worse" in self.reached else next(iter(self.reached), "not yet")
+        if "worse" in self.reached:
+            return "worse"
+        return "not worse" if self.reached else "not yet"
 
     def end_block(self, detector: Canary, minute: int) -> Compared | None:
         """Take the open block into the evidence and go on at `minute`. The measure that shows, for the

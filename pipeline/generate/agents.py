@@ -30,6 +30,8 @@ TOOLS: tuple[Tool, ...] = (
 )
 READ_TOOLS = tuple(tool for tool in TOOLS if tool.kind == "read")
 WRITE_TOOL = TOOLS[3]
+EXTERNAL_TOOL = TOOLS[4]
+OTHER_TOOL = Tool("export_vendors", "read", "crm://vendors", "vendors:read", 0)
 REFUSED_TOOL = Tool("read_payroll", "read", "hr://payroll", "payroll:read", 0)
 ERROR_TYPES = ("ConnectionError", "HTTPStatusError", "ValidationError")
 
@@ -74,12 +76,14 @@ class Session:
         *,
         error_type: str | None = None,
         http_status: int | None = None,
+        slower: float = 1.0,
+        people_returned: int = 0,
     ) -> Event:
-        """One tool call of this session as an event."""
+        """One tool call of this session as an event: `slower` times as long, with so many people in it."""
         failed = error_type is not None
         return Event(
             start_time_unix_nano=start_ms * NS_PER_MS + source.randrange(NS_PER_MS),
-            duration_ns=source.randrange(20, 400) * NS_PER_MS,
+            duration_ns=int(source.randrange(20, 400) * slower) * NS_PER_MS,
             trace_id=self.trace_id,
             span_id=hex_id(source, 8),
             parent_span_id=self.root_span_id,
@@ -102,7 +106,7 @@ class Session:
             error_type=error_type,
             http_status=http_status,
             input=tool_input(source, tool),
-            output=None if failed else tool_output(source, tool),
+            output=None if failed else tool_output(source, tool) | returned(source, people_returned),
         )
 
 
@@ -130,3 +134,9 @@ def tool_output(source: random.Random, tool: Tool) -> dict[str, Any]:
             "api_key": people.api_key(source),
         }
     return {"status": "done", "reference": hex_id(source, 8)}
+
+
+def returned(source: random.Random, count: int) -> dict[str, Any]:
+    """A list of so many people; nothing for none."""
+    names = [people.person_name(source) for _ in range(count)]
+    return {"contacts": [{"name": n, "email": people.email(source, n)} for n in names]} if names else {}

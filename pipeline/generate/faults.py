@@ -6,7 +6,20 @@ from typing import Literal, get_args
 
 from pipeline.errors import ConfigError
 
-FaultKind = Literal["write_burst", "error_spike", "auth_failure", "silence"]
+FaultKind = Literal[
+    "write_burst",
+    "external_burst",
+    "error_spike",
+    "auth_failure",
+    "throttling",
+    "latency",
+    "personal_data",
+    "action_mix",
+    "loop",
+    "silence",
+]
+RATE_KINDS: tuple[FaultKind, ...] = ("write_burst", "external_burst", "loop")
+"""Faults in which the agent makes more calls than usual."""
 
 _SPEC = re.compile(
     r"(?P<kind>[a-z_]+):(?P<agent>[\w.-]+)@(?P<onset>\d+(?:\.\d+)?)\+(?P<length>\d+(?:\.\d+)?)"
@@ -19,8 +32,11 @@ _RELEASE = re.compile(r"(?P<agent>[\w.-]+)@(?P<onset>\d+(?:\.\d+)?)=(?P<version>
 class Fault:
     """One planted fault. `onset_s` counts from the start of the stream.
 
-    `factor` multiplies the agent's rate of calls while a write burst lasts; for error spikes and
-    refused authorizations it multiplies the agent's usual share of such calls.
+    `factor` multiplies the agent's rate of calls in bursts (of writes, of external actions) and in a loop,
+    which is the same call of one session again and again; for error spikes, refused authorizations and
+    throttling it multiplies the usual share of such calls, for latency the time that calls take. Personal
+    data: every call returns so many people. Action mix: a tool that the agent does not use takes over,
+    one call in twenty times the factor.
     """
 
     kind: FaultKind

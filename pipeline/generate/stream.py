@@ -11,6 +11,8 @@ import msgspec
 from pipeline.decode.native import FIELDS
 from pipeline.generate.agents import (
     ERROR_TYPES,
+    EXTERNAL_TOOL,
+    OTHER_TOOL,
     READ_TOOLS,
     REFUSED_TOOL,
     TOOLS,
@@ -19,11 +21,13 @@ from pipeline.generate.agents import (
     Session,
     Tool,
 )
-from pipeline.generate.faults import Fault, Release
+from pipeline.generate.faults import RATE_KINDS, Fault, Release
 from schemas.event import Event
 
 CALLS_PER_SESSION = 12
 MAX_FAULT_SHARE = 0.9
+THROTTLED_SHARE, OTHER_TOOL_SHARE = 0.02, 0.05
+"""What a fault's factor multiplies of calls that an agent usually does not make at all."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +69,7 @@ def _agent_events(config: StreamConfig, agent: Agent) -> Iterator[Event]:
     seconds = 0.0
     session = Session(source, agent)
     calls = 0
-    ceiling = max([1.0, *(fault.factor for fault in faults if fault.kind == "write_burst")])
+    ceiling = max([1.0, *(fault.factor for fault in faults if fault.kind in RATE_KINDS)])
     while True:
         # Thinning: arrivals at the highest rate, kept with the share that the moment's rate has of it.
         seconds += source.expovariate(agent.calls_per_minute / 60 * ceiling)
@@ -73,10 +77,10 @@ def _agent_events(config: StreamConfig, agent: Agent) -> Iterator[Event]:
             return
         active = _active(faults, seconds)
         share = _working_share(config.start_ms / 1000 + seconds) if config.office_hours else 1.0
-        if "silence" in active or source.random() >= share * active.get("write_burst", 1.0) / ceiling:
+        if "silence" in active or source.random() >= share * _rate(active) / ceiling:
             continue
         running = _version_at(config.releases, agent, seconds)
-        if calls >= CALLS_PER_SESSION or running != session.agent:
+        if (calls >= CALLS_PER_SESSION and "loop" not in active) or running != session.agent:
             session, calls = Session(source, running), 0
         calls += 1
         yield _one_call(source, session, config.start_ms + int(seconds * 1000), active)
@@ -99,6 +103,11 @@ def _active(faults: Sequence[Fault], seconds: float) -> dict[str, float]:
     return {fault.kind: fault.factor for fault in faults if fault.active(seconds)}
 
 
+def _rate(active: dict[str, float]) -> float:
+    """How many times as many calls as usual."""
+    return max([1.0, *(active[kind] for kind in RATE_KINDS if kind in active)])
+
+
 def _one_call(source: random.Random, session: Session, at_ms: int, active: dict[str, float]) -> Event:
     agent = session.agent
     denied = (
@@ -110,15 +119,25 @@ def _one_call(source: random.Random, session: Session, at_ms: int, active: dict[
     draw = source.random()
     if draw < min(MAX_FAULT_SHARE, denied):
         return session.call(source, at_ms, REFUSED_TOOL, error_type="PermissionDenied", http_status=403)
-    tool = _pick_tool(source, burst="write_burst" in active)
+    tool = _pick_tool(source, active)
     if source.random() < errors:
         return session.call(source, at_ms, tool, error_type=source.choice(ERROR_TYPES), http_status=500)
-    return session.call(source, at_ms, tool)
+    throttled = min(MAX_FAULT_SHARE, THROTTLED_SHARE * active.get("throttling", 0.0))
+    if throttled and source.random() < throttled:
+        return session.call(source, at_ms, tool, error_type="RateLimited", http_status=429)
+    slower, people = active.get("latency", 1.0), int(active.get("personal_data", 0))
+    return session.call(source, at_ms, tool, slower=slower, people_returned=people)
 
 
-def _pick_tool(source: random.Random, *, burst: bool) -> Tool:
-    if burst and source.random() < MAX_FAULT_SHARE:
-        return WRITE_TOOL
+def _pick_tool(source: random.Random, active: dict[str, float]) -> Tool:
+    if "loop" in active:
+        return READ_TOOLS[0]
+    for kind, tool in (("write_burst", WRITE_TOOL), ("external_burst", EXTERNAL_TOOL)):
+        if kind in active and source.random() < MAX_FAULT_SHARE:
+            return tool
+    other = min(MAX_FAULT_SHARE, OTHER_TOOL_SHARE * active.get("action_mix", 0.0))
+    if other and source.random() < other:
+        return OTHER_TOOL
     if source.random() < 0.5:
         return source.choice(READ_TOOLS)
     return source.choices(TOOLS, [tool.weight for tool in TOOLS])[0]

@@ -42,6 +42,10 @@ class AutoTripConfig(BaseModel):
             "error_spike": DetectorTrip(trip="throttle"),
             "write_burst": DetectorTrip(trip="read_only"),
             "auth_failure": DetectorTrip(trip="off"),
+            "external_burst": DetectorTrip(trip="read_only"),
+            "unapproved_action": DetectorTrip(trip="approval"),
+            "runaway_session": DetectorTrip(trip="read_only"),
+            "forbidden": DetectorTrip(trip="read_only"),
         }
     )
     """By detector name. A detector that is not named never trips anything."""

@@ -24,10 +24,10 @@ others_of: Callable[[Event], tuple[str | None, ...]] = attrgetter(*(name for nam
 class Labels:
     """The labels of an event, shared by all events that have the same ones."""
 
-    __slots__ = ("changes", "counts", "leaves", "names")
+    __slots__ = ("changes", "counts", "fields", "names")
 
     def __init__(self, leaves: list[tuple[str, Leaf]]) -> None:
-        self.leaves = leaves
+        self.fields = leaves
         """By field; `scopes` has several."""
         self.changes: dict[str, Any] = {}
         self.counts: Mapping[str, int] = NONE
@@ -36,14 +36,18 @@ class Labels:
     def finish(self) -> None:
         """Sum up, once all leaves are resolved."""
         self.changes, self.counts = self.changed(lambda leaf: leaf.resolved)
-        self.names = tuple(name for _, leaf in self.leaves for name in leaf.names)
+        self.names = tuple(name for _, leaf in self.fields for name in leaf.names)
+
+    def leaves(self) -> Iterator[Leaf]:
+        """Each of them."""
+        return (leaf for _, leaf in self.fields)
 
     def changed(self, result_of: Callable[[Leaf], Redacted]) -> tuple[dict[str, Any], Mapping[str, int]]:
         """(new values by field, counts)."""
         changes: dict[str, Any] = {}
         counts: dict[str, int] = {}
         scopes: list[str] = []
-        for name, leaf in self.leaves:
+        for name, leaf in self.fields:
             result = result_of(leaf)
             if result.counts:
                 add_counts(counts, result.counts)
@@ -57,11 +61,11 @@ class Labels:
 
     def size(self) -> int:
         """Bytes that it takes, its leaves included, at most."""
-        return LABELS_BYTES + sum(100 + leaf.size for _, leaf in self.leaves)
+        return LABELS_BYTES + sum(100 + leaf.size for _, leaf in self.fields)
 
     def weigh(self, generation: int) -> int:
         """Bytes of it and of those leaves that were not weighed in this generation."""
-        return LABELS_BYTES + sum(100 + weigh(leaf, generation) for _, leaf in self.leaves)
+        return LABELS_BYTES + sum(100 + weigh(leaf, generation) for _, leaf in self.fields)
 
 
 class Draft(NamedTuple):
@@ -76,9 +80,7 @@ class Draft(NamedTuple):
     """What was replaced before anything was looked for."""
 
     def parts(self) -> Iterator[Part]:
-        """All that persons may stand in."""
-        for _, leaf in self.labels.leaves:
-            yield leaf
+        """All that persons may stand in beside the labels."""
         for _, leaf in self.others:
             yield leaf
         for _, part in self.payload:

@@ -3,7 +3,6 @@
 The same (class, string) gives the same result always, which is what lets results be remembered.
 """
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -89,7 +88,10 @@ class LeafRedactor:
             again = _replaced(result.text, more, rules)
             if again.text == result.text:
                 break
-            result = result._replace(text=again.text, counts=Counter(result.counts) + Counter(again.counts))
+            counts = {
+                e: result.counts.get(e, 0) + again.counts.get(e, 0) for e in {**result.counts, **again.counts}
+            }
+            result = result._replace(text=again.text, counts=counts)
         return result
 
     def identifier(self, kind: FieldClass, value: str) -> Redacted:
@@ -193,9 +195,13 @@ def _replaced(text: str, hits: list[Hit], policy: Policy) -> Redacted:
         if new != old:
             changed.append(hit)
     pieces.append(text[last:])
+    counts: dict[str, int] = {}
+    for hit in changed:
+        entity = "REDACTION_FAILED" if hit.entity[0] == "!" else hit.entity
+        counts[entity] = counts.get(entity, 0) + 1
     return Redacted(
         "".join(pieces),
-        Counter(h.entity if h.entity[0] != "!" else "REDACTION_FAILED" for h in changed),
+        counts,
         tuple(h.value for h in changed if h.entity == "PERSON"),
         tuple(changed),
         any(h.entity[0] == "!" for h in changed),

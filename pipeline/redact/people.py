@@ -8,8 +8,9 @@ least four letters, and are no such words.
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
+from pipeline.redact.drafts import Labels
 from pipeline.redact.leaf import Redacted
 from pipeline.redact.policy import Policies, Policy
 from pipeline.redact.pseudonym import TOKEN
@@ -37,6 +38,15 @@ _Changed: TypeAlias = tuple[bytes | None, Mapping[str, int]]
 """(JSON text or None where nothing changed, counts)."""
 
 
+class _Known(NamedTuple):
+    """What becomes of a batch's leaves, parts and labels with certain persons, by `id`."""
+
+    people: People
+    leaves: dict[int, Redacted]
+    parts: dict[int, _Changed]
+    labels: dict[int, tuple[dict[str, Any], Mapping[str, int]]]
+
+
 class BatchPeople:
     """What is known of a batch's parts, by `id`: histories repeat them from message to message, with the same
     persons. The parts live as long as it does."""
@@ -45,13 +55,13 @@ class BatchPeople:
         self.policies = policies
         self._texts: dict[int, str | None] = {}
         self._ordinary: dict[tuple[str, int], bool] = {}
-        self._known: dict[int, tuple[People, dict[int, Redacted], dict[int, _Changed]]] = {}
+        self._known: dict[int, _Known] = {}
 
-    def of(self, parts: Iterable[Part]) -> "MessagePeople":
+    def of(self, parts: Iterable[Part], labels: Iterable[Labels] = ()) -> "MessagePeople":
         """The persons of one message."""
-        return MessagePeople(parts, self)
+        return MessagePeople(parts, labels, self)
 
-    def text(self, part: Part) -> str | None:
+    def text(self, part: Part | Labels) -> str | None:
         """A text that holds the case-folded text of all leaves of a part; None where that is not known."""
         number = id(part)
         try:
@@ -60,12 +70,11 @@ class BatchPeople:
             text = self._texts[number] = _folded(part)
             return text
 
-    def known(self, people: People) -> tuple[dict[int, Redacted], dict[int, _Changed]]:
-        """What is known with these persons: what becomes of leaves, and of parts."""
-        _, leaves, parts = self._known.setdefault(id(people), (people, {}, {}))
-        return leaves, parts
+    def known(self, people: People) -> "_Known":
+        """What is known with these persons."""
+        return self._known.setdefault(id(people), _Known(people, {}, {}, {}))
 
-    def is_ordinary(self, word: str, part: Part) -> bool:
+    def is_ordinary(self, word: str, part: Part | Labels) -> bool:
         """Whether a word stands in a part in lower case, as a word of its own."""
         key = (word, id(part))
         known = self._ordinary.get(key)
@@ -78,27 +87,41 @@ class BatchPeople:
 class MessagePeople:
     """The parts of one message with its persons replaced."""
 
-    def __init__(self, parts: Iterable[Part], batch: BatchPeople) -> None:
+    def __init__(self, parts: Iterable[Part], labels: Iterable[Labels], batch: BatchPeople) -> None:
         self._policies = batch.policies
-        units: dict[int, Part] = {}
+        units: dict[int, Part | Labels] = {id(one): one for one in labels}
         for part in parts:
             _collect(part, units)
         self._people = people_of({name for unit in units.values() for name in unit.names}, units, batch)
         self._leaves: dict[int, Redacted] = {}
         self._known: dict[int, _Changed] = {}
         """What is known of each part: of those that hold none of the persons, at once."""
+        self._labels: dict[int, tuple[dict[str, Any], Mapping[str, int]]] = {}
         if self._people is None:
             return
-        self._leaves, self._known = batch.known(self._people)
+        _, self._leaves, self._known, self._labels = batch.known(self._people)
         marks = self._people.marks
         for number, unit in units.items():
-            if number in self._known:
+            if number in self._known or number in self._labels:
                 continue
             text = batch.text(unit)
-            if text is not None and not _any_in(marks, text):
-                self._known[number] = (unit.out, unit.counts)
-                if isinstance(unit, Leaf) and unit.result is not None:
-                    self._leaves[number] = unit.result
+            if text is None or _any_in(marks, text):
+                continue
+            if isinstance(unit, Labels):
+                self._labels[number] = (unit.changes, unit.counts)
+                continue
+            self._known[number] = (unit.out, unit.counts)
+            if isinstance(unit, Leaf) and unit.result is not None:
+                self._leaves[number] = unit.result
+
+    def labels(self, labels: Labels) -> tuple[dict[str, Any], Mapping[str, int]]:
+        """What becomes of an event's labels: (new values by field, counts)."""
+        if self._people is None:
+            return labels.changes, labels.counts
+        known = self._labels.get(id(labels))
+        if known is None:
+            known = self._labels[id(labels)] = labels.changed(self.leaf)
+        return known
 
     def leaf(self, leaf: Leaf) -> Redacted:
         """What becomes of a leaf in this message."""
@@ -140,7 +163,7 @@ class MessagePeople:
         return redact_people(result, self._people, leaf.field_class == "text", self._policies, leaf.policy)
 
 
-def people_of(names: set[str], units: Mapping[int, Part], batch: BatchPeople) -> People | None:
+def people_of(names: set[str], units: Mapping[int, Part | Labels], batch: BatchPeople) -> People | None:
     """The persons to look for in a message's units; None where there are none."""
     if not names:
         return None
@@ -193,7 +216,7 @@ def _replaced(text: str, pattern: re.Pattern[str], policies: Policies, policy: P
     return "".join([*pieces, text[last:]]), len(pieces) // 2
 
 
-def _collect(part: Part, units: dict[int, Part]) -> None:
+def _collect(part: Part, units: dict[int, Part | Labels]) -> None:
     """The leaves and small nodes that a part consists of, each once."""
     if isinstance(part, Node) and len(part.raw) > _UNIT_BYTES:
         for value in part.values:
@@ -203,8 +226,10 @@ def _collect(part: Part, units: dict[int, Part]) -> None:
         units[id(part)] = part
 
 
-def _folded(part: Part) -> str | None:
+def _folded(part: Part | Labels) -> str | None:
     """A text that holds the case-folded text of all leaves of a part; None where that is not known."""
+    if isinstance(part, Labels):
+        return "\n".join(leaf.resolved.text for leaf in part.leaves()).casefold()
     if isinstance(part, Leaf):
         return part.resolved.text.casefold()
     text = part.raw if part.out is None else part.out
@@ -218,7 +243,7 @@ def _any_in(marks: Iterable[str], text: str) -> bool:
     return False
 
 
-def _is_ordinary(word: str, units: Iterable[Part], batch: BatchPeople) -> bool:
+def _is_ordinary(word: str, units: Iterable[Part | Labels], batch: BatchPeople) -> bool:
     """Whether a word stands in one of the units in lower case, as a word of its own."""
     for unit in units:
         text = batch.text(unit)

@@ -3,7 +3,6 @@
 The 64 bits are the first of HMAC-SHA256 over the type and the value's normal form.
 """
 
-import hashlib
 import hmac
 import re
 import unicodedata
@@ -51,7 +50,7 @@ class Pseudonyms:
     def _digest(self, entity: str, value: str) -> str:
         form = _words(value) if entity in self._words else normal_form(entity, value, self._phone_region)
         message = f"{entity}\0{form}".encode("utf-8", "replace")
-        return hmac.new(self._key, message, hashlib.sha256).hexdigest()
+        return hmac.digest(self._key, message, "sha256").hex()
 
 
 def normal_form(entity: str, value: str, phone_region: str) -> str:

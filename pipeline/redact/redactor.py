@@ -191,7 +191,9 @@ class Redactor:
 def _message(drafts: list[Draft], batch: BatchPeople) -> list[RedactedEvent]:
     people = None
     if any(draft.has_names() for draft in drafts):
-        people = batch.of(part for draft in drafts for part in draft.parts())
+        people = batch.of(
+            (part for draft in drafts for part in draft.parts()), (draft.labels for draft in drafts)
+        )
     return [_assembled(draft, people) for draft in drafts]
 
 
@@ -219,7 +221,7 @@ def _stand_in(event: Event, labels: Labels, others: list[tuple[str, Leaf]], reas
 def _assembled(draft: Draft, people: MessagePeople | None) -> RedactedEvent:
     labels, label_counts = draft.labels.changes, draft.labels.counts
     if people is not None:
-        labels, label_counts = draft.labels.changed(people.leaf)
+        labels, label_counts = people.labels(draft.labels)
     bare: dict[str, object] = {"input": None, "output": None, "attributes": {}}
     changes = bare | labels
     counts = dict(draft.counts)

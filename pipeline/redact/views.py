@@ -20,6 +20,8 @@ _ESCAPE = re.compile(
 _SHORT = {"n": "\n", "r": "\r", "t": "\t", "b": " ", "f": " "}
 _QUERY = re.compile(r"(?<=[?&])([\w.\[\]%-]{1,64})=([^&\s#\"'<>]{1,4096})")
 _BASE64 = re.compile(r"(?<![A-Za-z0-9+/_-])[A-Za-z0-9+/_-]{12,}={0,2}")
+_MAY_BEGIN_TEXT = frozenset("CDIJKLMNOPQRSTUVWXYZabcdefwxyz0123456789")
+"""With any other, the first byte that base64 holds is a control or begins no character of UTF-8."""
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 
 
@@ -69,7 +71,7 @@ def without_surrogates(text: str) -> str:
 
 
 def _inner(view: View, max_nesting: int) -> Iterator[View]:
-    for match in _QUERY.finditer(view.text):
+    for match in _QUERY.finditer(view.text) if "=" in view.text else ():
         whole = view.place(*match.span(2))
         value = unquote_plus(match[2])
         yield View(value, key=unquote_plus(match[1]), whole=whole)
@@ -134,6 +136,8 @@ def _decoded(match: re.Match[str]) -> Iterator[tuple[str, int]]:
 
 def _base64_text(blob: str) -> str | None:
     """The text that a base64 blob holds; None where it holds none."""
+    if blob[0] not in _MAY_BEGIN_TEXT:
+        return None
     body = blob.rstrip("=").replace("-", "+").replace("_", "/")
     if len(body) > 48 and _plain(body[:48]) is None:
         return None

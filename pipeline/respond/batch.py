@@ -44,15 +44,16 @@ class Batch:
         self._now_ms = now_ms
         self._config = config
 
-    def fold(self, finding_id: str, item: FoundFinding) -> None:
-        finding = item.finding
+    def fold(self, item: FoundFinding, incident_key: str) -> None:
+        """Take in a finding that belongs to the incident of that key."""
+        finding, finding_id = item.finding, item.finding.finding_id
         if finding.shadow:
             self._keep(finding_id, item, NO_INCIDENT)
             return
-        change = grouping.fold(self.latest.get(finding.incident_key), finding, self._now_ms, self._config)
+        change = grouping.fold(self.latest.get(incident_key), finding, self._now_ms, self._config)
         incident_id = change.episode.incident.incident_id
         row = self._keep(finding_id, item, incident_id)
-        self.latest[finding.incident_key] = change.episode
+        self.latest[incident_key] = change.episode
         self.changed[incident_id] = change.episode
         if change.row is not None:
             self.appends.append(change.row)

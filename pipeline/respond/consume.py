@@ -16,6 +16,7 @@ from pipeline.respond import tables
 from pipeline.respond.batch import NO_INCIDENT, Batch, FoundFinding, was_tripped
 from pipeline.respond.config import RespondConfig
 from pipeline.respond.incidents import Change, Episode
+from pipeline.respond.outages import known_outages, outages_first
 from schemas.finding import Finding, FindingRow, RowOfFindings, WithdrawalRow
 
 Ends = Mapping[tuple[str, int], tuple[int, int]]
@@ -68,10 +69,13 @@ def take(
 ) -> Consumed:
     """Store the findings that are new, what they do to incidents, and what has to be told of it."""
     fresh = _not_known(connection, [item for item in found if item.withdrawn is None])
-    stored = _latest_episodes(connection, {item.finding.incident_key for item in fresh.values()})
+    outages = known_outages(connection, fresh.values())
+    keys = {item.finding.incident_key for item in fresh.values()} | {one.incident_key for one in outages}
+    stored = _latest_episodes(connection, keys)
     batch = Batch(stored, trips, now_ms, config)
-    for finding_id, item in fresh.items():
-        batch.fold(finding_id, item)
+    for item in outages_first(fresh.values()):
+        outage = next((one for one in outages if one.explains(item.finding)), None)
+        batch.fold(item, outage.incident_key if outage else item.finding.incident_key)
     _write_incidents(connection, batch, {episode.incident.incident_id for episode in stored.values()})
     records = [
         {"finding_id": row.id, "incident_id": row.incident_id, "found_at_ms": now_ms, "withdrawn": False}

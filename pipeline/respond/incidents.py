@@ -30,6 +30,10 @@ class Episode(msgspec.Struct, frozen=True, kw_only=True):
     """The finding that opened it, or that raised its severity last: the one that its page shows."""
 
 
+ENDED_BY_WITHDRAWAL = frozenset({"silence"})
+"""Detectors that say themselves when it is over: that nothing more is found is what they complain of."""
+
+
 class Change(msgspec.Struct, frozen=True, kw_only=True):
     """What one finding or one person did to an incident."""
 

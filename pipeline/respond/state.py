@@ -116,6 +116,8 @@ class StateDatabase:
             resolved: list[str] = []
             for row in connection.execute(select(table.c.episode).where(quiet).with_for_update()):
                 current = msgspec.json.decode(row.episode, type=Episode)
+                if current.incident.detector in grouping.ENDED_BY_WITHDRAWAL:
+                    continue
                 change = grouping.resolve(current, grouping.BY_RECOVERY, reason, now_ms)
                 if change is not None:
                     consume.store_change(connection, change)

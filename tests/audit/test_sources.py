@@ -32,7 +32,10 @@ def test_shares_and_blind_detectors(tmp_path: Path) -> None:
     rows = [event_row(0), event_row(1, target=None), event_row(2, **BARE), event_row(3, **BARE)]
     claim(Store(tmp_path)).seal(rows, 4)
     bare, invoice = json.loads(run(tmp_path, "--json"))
-    assert (invoice["agent_id"], invoice["events"], invoice["blind"]) == ("invoice-agent", 2, {})
+    assert (invoice["agent_id"], invoice["events"]) == ("invoice-agent", 2)
+    assert invoice["blind"]["expired_credential"] == ["credential_expires"]
+    assert not invoice["blind"].keys() & {"write_burst", "error_spike", "auth_failure"}
+    assert not bare["blind"].keys() & {"forbidden", "scope_not_granted"}, "the policy has no such rule"
     assert invoice["fields"]["target"] == 0.5
     assert invoice["fields"]["http_status"] is None, "nothing failed yet"
     assert bare["fields"]["span_id"] == bare["fields"]["scopes"] == 0

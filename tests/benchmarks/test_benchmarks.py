@@ -37,6 +37,12 @@ PROMISED = {
         "ratio_tagger_spacy",
         "worst_time_per_byte_growth",
     },
+    "eval-detect": {
+        "false_pages_per_day",
+        "false_trips",
+        "found_share",
+        "delay_ratio_best_rule",
+    },
     "eval-pii": {
         "f2",
         "f2_stock",

@@ -62,7 +62,8 @@ def test_a_worse_canary_is_exit_code_1(stores: dict[str, Path]) -> None:
     report = json.loads(result.output)
     assert (result.exit_code, report["verdict"], report["environment"]) == (1, "worse", "production")
     failed = next(one for one in report["compared"] if one["measure"] == "failed")
-    assert failed["traces"] <= EVENTS / 8 and failed["hits"] / failed["traces"] == pytest.approx(1 / 3, abs=0.02)
+    assert failed["traces"] <= EVENTS / 8
+    assert failed["hits"] / failed["traces"] == pytest.approx(1 / 3, abs=0.02)
     assert failed["log10_e_worse"] >= report["needed_log10_e"] == 3.0
 
 

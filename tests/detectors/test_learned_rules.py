@@ -9,6 +9,7 @@ from support.signals import START_MS, TOPIC, batch, batches, idle, observe_all, 
 
 from pipeline.detect import Detection, Found
 from pipeline.detect.config import DetectConfig
+from pipeline.detect.model import Acceptance
 
 HOUR_MS, DAY_MS = 3_600_000, 86_400_000
 NOVELTY = {"learning_hours": 24.0, "learning_minutes": 60}
@@ -284,5 +285,20 @@ def test_neither_order_nor_restarts_matter(detector: str) -> None:
     settings, end_ms = only(detector, **SETTINGS[detector]), START_MS + 10 * DAY_MS
     expected = told(in_order(STORY, settings, 0, end_ms, most_rows=2000), detector)
     assert expected
-    for seed in range(1, 6):
+    for seed in range(1, 4):
         assert told(in_order(STORY, settings, seed, end_ms, most_rows=2000), detector) == expected
+
+
+def test_an_accepted_agent_learns_its_rhythm_anew() -> None:
+    """From the minute of the acceptance on, however far a batch goes beyond it."""
+    rows = sorted([*daily(9, every_s=300), *daily(11, every_s=300, agent_id="clock")], key=append_time)
+    from_minute = (START_MS + int(8.5 * DAY_MS)) // 60_000
+    accepted = Acceptance("a-1", "", "invoice-agent", from_minute)
+    for size in (200, 10_000):
+        detection = Detection(only("silence"))
+        detection.accept([accepted])
+        assert observe_all(detection, batches(rows, size=size)) == []
+
+
+def append_time(row: Row) -> int:
+    return row["broker_time_ms"]

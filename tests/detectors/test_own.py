@@ -88,6 +88,10 @@ def test_a_failing_case_is_told_with_its_reason() -> None:
         ([('severity = "warning"', 'severity = "high"')], "severity must be one of info, warning, critical"),
         ([("    def floor_hits", "    def flor_hits")], "detector refund_burst counts and lacks floor_hits"),
         ([("class HugePrompt(RowRule)", "class HugePrompt")], "is a rule (it has no hits) and lacks observe"),
+        (
+            [("DETECTORS =", "HugePrompt.cases = None\nDETECTORS =")],
+            "cases must be a tuple of detect",
+        ),
         ([("DETECTORS =", "DETECTOR =")], "mine.py has no DETECTORS = (YourDetector, …)"),
         ([("import polars as pl", "import polers as pl")], f"ModuleNotFoundError{in_line('import polars')}"),
         ([("class RefundBurst:", "class RefundBurst")], f"SyntaxError{in_line('class RefundBurst:')}"),
@@ -229,6 +233,7 @@ def test_the_list_names_every_detector_and_whether_it_looks() -> None:
         "learning": "240 minutes, 200 events",
         "origin": "mine.py",
         "runbook": "https://wiki.example.org/runbooks/refund-burst",
+        "needs": ["action"],
     }
     assert (rows["write_burst"]["looks"], rows["write_burst"]["why_not"]) == (False, "not enabled")
     assert rows["forbidden"]["why_not"] == "no rule in the policy"

@@ -16,14 +16,13 @@ LEARNED_DAYS, WATCHED_DAYS = 3, 3
 CONFIG = DetectConfig()
 FAULT_FROM_MS, FAULT_MS = 10 * 3_600_000, 4 * 3_600_000
 """Into the day after, and for how long."""
-TOOL = pl.col("operation") == "execute_tool"
 WRITE, EXTERNAL = pl.col("action_kind") == "write", pl.col("action_kind") == "external"
 SECRET = pl.lit([{"key": "JWT", "value": 1}], dtype=pl.List(pl.Struct({"key": pl.String, "value": pl.Int64})))
 Plant = Callable[[pl.DataFrame], pl.DataFrame]
 
 FAULTS: dict[str, Plant] = {
-    "write_burst": lambda rows: more(rows, WRITE, 30),
-    "external_burst": lambda rows: more(rows, EXTERNAL, 60),
+    "write_burst": lambda rows: more(rows, WRITE, 9),
+    "external_burst": lambda rows: more(rows, EXTERNAL, 19),
     "error_spike": lambda rows: some(rows, 0.5, [pl.lit("error").alias("outcome")]),
     "auth_failure": lambda rows: some(rows, 0.3, [pl.lit("denied").alias("outcome")]),
     "throttling": lambda rows: some(rows, 0.3, [pl.lit("throttled").alias("outcome")]),

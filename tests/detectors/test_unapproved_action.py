@@ -14,7 +14,7 @@ NAME = "unapproved_action"
 
 
 def config(**rule: Any) -> DetectConfig:
-    return only(NAME, policy={"approval": [{"kinds": ["write"]} | rule]})
+    return only(NAME, policy={"approvals": [{"kinds": ["write"]} | rule]})
 
 
 def write(at_ms: int, **fields: Any) -> dict[str, Any]:
@@ -178,7 +178,7 @@ def test_sources_that_stamp_their_own_times_are_judged_while_they_speak() -> Non
 
 
 def test_what_waits_beyond_the_bound_is_judged_and_not_dropped() -> None:
-    bounded = only(NAME, policy={"approval": [{"kinds": ["write"]}]}, max_pending=1000)
+    bounded = only(NAME, policy={"approvals": [{"kinds": ["write"]}]}, max_pending=1000)
     rows = [write(START_MS + i, session_id=f"conv_{i}", action=f"pay_{i}") for i in range(1500)]
     found = Detection(bounded).observe(batch(rows))
     assert len(found) == 500

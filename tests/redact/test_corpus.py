@@ -8,17 +8,19 @@ from collections import Counter
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
+from random import Random
 
 import pytest
 
 from training.corpus import form_templates, forms
 from training.corpus.pools import held_out_values, locales, pool
 from training.corpus.readings import Span
-from training.corpus.samples import Sample, held_out_in, sample
-from training.corpus.scene import slot_kinds
+from training.corpus.samples import Sample, chunk, held_out_in, sample
+from training.corpus.scene import Scene, slot_kinds
 from training.corpus.silver import agreed
 from training.corpus.split import folded
-from training.corpus.template import names, slots, templates
+from training.corpus.swaps import swapped
+from training.corpus.template import joined, names, slots, templates
 
 LABELS = {"PERSON", "ADDRESS", "PLACE", "NRP", "ORG"}
 COUNT = 900
@@ -40,13 +42,13 @@ def test_spans_lie_on_their_texts() -> None:
         assert all(any(char.isalnum() for char in value) for value in values), values
 
 
-def test_every_source_and_label_occurs_and_half_of_the_texts_hold_nothing() -> None:
+def test_every_source_and_label_occurs_and_many_texts_hold_nothing() -> None:
     found = some_samples()
     sources = Counter(one.source for one in found)
     assert {"structured", "leaf", "dialogue", *names()} <= set(sources)
     assert {label for one in found for _, _, label in one.spans} == LABELS
     without = sum(not one.spans for one in found)
-    assert 0.3 < without / COUNT < 0.6
+    assert 0.25 < without / COUNT < 0.6
 
 
 def test_held_out_values_occur_in_no_label() -> None:
@@ -55,7 +57,7 @@ def test_held_out_values_occur_in_no_label() -> None:
         assert not held_out_in(labelled), one.text
 
 
-@pytest.mark.parametrize("kind", ["first_name", "last_name", "city", "nationality", "organization"])
+@pytest.mark.parametrize("kind", ["first_name", "last_name", "city", "organization"])
 def test_one_value_in_eight_is_held_out(kind: str) -> None:
     train, held_out = set(pool(kind)), set(pool(kind, None, "held_out"))
     assert not {folded(value) for value in train} & {folded(value) for value in held_out}
@@ -93,11 +95,39 @@ def test_the_command_writes_both_files_whatever_the_processes(tmp_path: Path) ->
     assert (tmp_path / "dev.jsonl").read_text()
 
 
+def _every_template() -> list[str]:
+    return [one for name in names() for half in ("train", "held_out") for one in templates(name, half)]
+
+
+@pytest.mark.parametrize("name", ["blocks", "credits", "groups", "people", "prose", "regional", "work"])
+def test_some_templates_are_held_out(name: str) -> None:
+    train, held_out = templates(name), templates(name, "held_out")
+    assert not set(train) & set(held_out)
+    assert 0.01 < len(held_out) / (len(train) + len(held_out)) < 0.12
+
+
+def test_held_out_samples_hold_held_out_people() -> None:
+    made = chunk(3, 0, 300, "held_out")
+    people = [one.text[a:b] for one in made for a, b, label in one.spans if label == "PERSON"]
+    assert sum(held_out_in([name]) for name in people) > 0.8 * len(people)
+
+
+@pytest.mark.parametrize("text", ["The user said that you must send me the file.", "he sold my boat to them"])
+def test_names_are_put_in_place_of_words_for_people(text: str) -> None:
+    for seed in range(20):
+        rng = Random(seed)
+        changed, spans, _ = joined(swapped(rng, text, Scene(rng)))
+        assert spans
+        for start, end, label in spans:
+            assert label in {"PERSON", "NRP"}
+            assert changed[start:end] not in text
+
+
 def test_templates_ask_for_slots_that_exist() -> None:
     own = (value for value in vars(form_templates).values() if isinstance(value, tuple))
-    every = [template for name in names() for template in templates(name)]
+    every = _every_template()
     every += [line for group in own for line in group]
-    assert len(every) > 800
+    assert len(every) > 1800
     unknown = {kind for template in every for kind in slots(template)} - slot_kinds()
     assert not unknown
 
@@ -111,7 +141,7 @@ def test_forms_hold_held_out_values_only() -> None:
 
 
 def test_forms_share_no_template_with_training() -> None:
-    training = {template for name in names() for template in templates(name)}
+    training = set(_every_template())
     for group in (*(forms.TEMPLATES.values()), *form_templates.LOCAL_PROSE.values()):
         assert not training & set(group)
 

@@ -14,12 +14,14 @@ from presidio_analyzer import RecognizerRegistry
 from pipeline.redact.config import RedactionConfig
 from pipeline.redact.spans import Span
 from pipeline.redact.tagger import model as model_module
+from pipeline.redact.tagger.decode import decode
+from pipeline.redact.tagger.features import describe
 from pipeline.redact.tagger.gazetteer import Gazetteer
 from pipeline.redact.tagger.model import Model
 from pipeline.redact.tagger.recognizer import TaggerRecognizer
 from pipeline.redact.tagger.tagger import FOLDER, Tagger
 from pipeline.redact.tagger.tokens import MAX_LETTERS, pack, tokenize
-from pipeline.redact.tagger.weights import MAX_STATE, Weights
+from pipeline.redact.tagger.weights import MAX_STATE, TAGS, Weights
 
 WEIGHTS = Weights.load(FOLDER / "weights.npz")
 LISTS = Gazetteer.load(FOLDER / "gazetteer.npz")
@@ -53,6 +55,24 @@ def test_tokens_cover_the_text(text: str) -> None:
     tokens = tokenize(text)
     assert "".join(tokens) == text
     assert all(len(token) <= MAX_LETTERS + 1 for token in tokens)
+
+
+@pytest.mark.parametrize(
+    "forms", [["Işık", "IŞIK", "Isik", "ISIK"], ["Łukasz", "ŁUKASZ", "Lukasz"], ["José", "JOSÉ", "jose"]]
+)
+def test_a_name_is_spelled_the_same_with_and_without_accents_and_capitals(forms: list[str]) -> None:
+    words = describe(forms)
+    assert len(set(words.keys)) == 1
+    assert (words.grams == words.grams[0]).all()
+
+
+@pytest.mark.parametrize(
+    ("tokens", "count"), [(["Avenue"], 0), (["Fifth", " Avenue"], 1), (["Avenue", " ", "12"], 1)]
+)
+def test_one_word_alone_is_no_address(tokens: list[str], count: int) -> None:
+    strengths = np.zeros((len(tokens), len(TAGS)), np.int32)
+    strengths[:, TAGS.index("ADDRESS")] = 9000
+    assert len(list(decode(tokens, strengths))) == count
 
 
 @settings(deadline=None, max_examples=40)

@@ -1,14 +1,17 @@
 """How the tagger learns: labels of tokens, words that get rows, and JAX and NumPy giving the same."""
 
+import json
 from importlib.util import find_spec
 
 import numpy as np
 import pytest
 
-from pipeline.redact.tagger.gazetteer import LISTS, Gazetteer
-from pipeline.redact.tagger.model import Model
-from pipeline.redact.tagger.tokens import pack, tokenize
-from pipeline.redact.tagger.weights import TAGS
+from benchmarks.page import FIGURES, filled, tagger_figures
+from benchmarks.report import ROOT
+from pipeline.redact.tagger.gazetteer import LISTS
+from pipeline.redact.tagger.tokens import tokenize
+from pipeline.redact.tagger.weights import MATRIX_UNIT, STATE_UNIT, TAGS
+from training.tagger import golden
 from training.tagger.samples import IGNORED, Sample, labels_of, token_set, with_other_cases
 from training.tagger.words import gazetteer_of, vocabulary_of
 
@@ -70,19 +73,23 @@ def test_names_have_no_rows_and_lists_hold_folded_words() -> None:
     assert gazetteer.bits(["jose", "maria", "here", "piet"]).tolist() == [first, first, common, 0]
 
 
-@pytest.mark.skipif(find_spec("jax") is None, reason="jax is in the extra `train`")
-def test_the_exported_model_computes_what_was_trained() -> None:
-    from training.tagger import network
-    from training.tagger.training_loop import TypeTable
-
-    tokens = token_set(iter(SAMPLES * 5))
-    vocabulary = vocabulary_of(tokens)
-    gazetteer = Gazetteer.of({"first_name": ["rosa"], "city": ["lisbon"]})
-    parameters = network.fresh(len(vocabulary), 64, 64, seed=3)
-    batch = TypeTable(tokens.types, vocabulary, gazetteer).batch(tokens.ids, tokens.labels)
-    trained = np.asarray(network.strengths(parameters, batch, None))[: len(tokens.ids)] * 1024
-    model = Model(network.exported(parameters, vocabulary), gazetteer)
-    run_time = model.read(pack([sample.text for sample in SAMPLES * 5])[3:])
-    words = tokens.ids != 0
+def test_the_run_time_computes_the_golden_to_the_last_digit() -> None:
+    """Made with JAX beside it: features, roundings and layers are those that training has."""
+    expected = json.loads(golden.PATH.read_text())
+    found = golden.run_time(golden.parameters())
+    assert found.tolist() == expected["run_time"]
+    trained = np.array(expected["trained"])
     # Parts of the first layer are kept rounded at run time: a state may differ by one in the last place.
-    assert np.corrcoef(trained[words].ravel(), run_time[words].ravel())[0, 1] > 0.995
+    assert np.abs(found - trained).max() < STATE_UNIT * MATRIX_UNIT
+    assert np.array_equal(found.argmax(axis=1), trained.argmax(axis=1))
+
+
+@pytest.mark.skipif(find_spec("jax") is None, reason="jax is in the extra `train`")
+def test_the_trained_model_computes_the_golden() -> None:
+    expected = np.array(json.loads(golden.PATH.read_text())["trained"])
+    assert np.abs(golden.trained(golden.parameters()) - expected).max() < 2
+
+
+def test_the_model_card_has_the_figures_of_the_shipped_weights() -> None:
+    card = (ROOT / "docs" / "tagger.md").read_text()
+    assert filled(card, tagger_figures(json.loads(FIGURES.read_text()))) == card

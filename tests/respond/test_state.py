@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
-from support.respond import MINUTE_MS, START_MS, found, open_state
+from support.respond import MINUTE_MS, START_MS, Found, found, open_state
 
 from pipeline.errors import ConfigError, StoreError
 from pipeline.respond.config import RespondConfig, StateConfig
@@ -296,3 +296,39 @@ def test_a_verdict_can_be_given_when_and_after_it_is_resolved(state: StateDataba
     assert state.resolve(incident.incident_id, "maria", "", NOW_MS).verdict == "expected"
     state.consume([found(window=1)], {PART: (40, 50)}, NOW_MS + MINUTE_MS)
     assert state.incidents()[0].verdict is None, "it is open again"
+
+
+def outage(*agents: str, window: int = 0) -> Found:
+    one = found("*", window, detector="shared_dependency", severity="critical", key={"tool": "erp"})
+    return replace(one, evidence={"agents": list(agents)})
+
+
+def test_an_outage_is_one_incident_and_not_one_of_each_agent(state: StateDatabase) -> None:
+    errors = [found(agent, detector="error_spike") for agent in ("one", "two", "three")]
+    consumed = state.consume([*errors, outage("one", "two")], {PART: (0, 40)}, NOW_MS)
+    assert {incident.agent_id: incident.findings for incident in state.incidents()} == {"*": 3, "three": 1}
+    assert consumed.messages == 2
+    # One that comes later is part of it too; other trouble of the same agents is not excused.
+    later = [found("one", 3, detector="error_spike"), found("one", 3, detector="auth_failure")]
+    state.consume(later, {PART: (40, 50)}, NOW_MS + MINUTE_MS)
+    assert {(one.agent_id, one.detector, one.findings) for one in state.incidents()} == {
+        ("*", "shared_dependency", 4),
+        ("three", "error_spike", 1),
+        ("one", "auth_failure", 1),
+    }
+
+
+def test_an_outage_that_is_over_explains_nothing_more(state: StateDatabase) -> None:
+    state.consume([outage("one")], {PART: (0, 40)}, NOW_MS)
+    state.resolve(state.incidents()[0].incident_id, "maria", "", NOW_MS)
+    state.consume([found("one", detector="error_spike")], {PART: (40, 50)}, NOW_MS)
+    assert [one.agent_id for one in state.incidents()] == ["one"]
+
+
+def test_silence_is_over_when_the_detector_says_so(state: StateDatabase) -> None:
+    silent, burst = found(detector="silence"), found()
+    state.consume([silent, burst], {PART: (0, 40)}, NOW_MS)
+    state.resolve_quiet(NOW_MS + 10**9)
+    assert [one.detector for one in state.incidents()] == ["silence"]
+    state.consume([replace(silent, withdrawn="it speaks again")], {PART: (40, 50)}, NOW_MS)
+    assert state.incidents() == []

@@ -1,12 +1,12 @@
 """Stories in which every detector that ships has something to find: all their firing cases at once.
 
-Each case has agents of its own, spread over two of four partitions; some events are sent twice, some late.
+Each case has agents of its own, spread over two of three partitions; some events are sent twice, some late.
 Statistics learn fast here, so that few events are enough.
 """
 
 import hashlib
 import random
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -23,9 +23,12 @@ from pipeline.detect.cases import CASE_START_MS, PLAIN
 from schemas.command import Selector
 from schemas.signal import SIGNAL_SCHEMA
 
-PARTITIONS = 4
-LEARNS_FAST = {"learning_minutes": 12, "learning_events": 40, "page_at": 1e4, "trip_at": 1e5}
-CALM_S, TROUBLE_S = 1800, 600
+PARTITIONS = 3
+LEARNS_FAST = {"learning_minutes": 6, "learning_events": 40, "page_at": 1e2, "trip_at": 1e3}
+CALM_S, TROUBLE_S = 1200, 540
+PIN_CALLS = 20
+SHORTER = {"scope_unused": 30}
+"""How many times sooner all comes in a case of periods of 30 days, whose period is one day here."""
 TROUBLE: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "error_spike": ({}, {"outcome": "error"}),
     "write_burst": ({"action_kind": "write"}, {"action_kind": "write"}),
@@ -35,13 +38,13 @@ TROUBLE: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "personal_data": ({}, {"redactions": [{"key": "PERSON", "value": 1}]}),
     "secret_exposure": ({}, {"redactions": [{"key": "JWT", "value": 1}]}),
     "latency": ({"duration_ns": 200_000_000}, {"duration_ns": 4_000_000_000}),
-    "token_burst": ({"input_tokens": 900}, {"input_tokens": 900}),
+    "token_burst": ({"input_tokens": 900}, {"input_tokens": 900, "times": 900}),
     "action_mix": ({"action": "find_order"}, {"action": "export_customers"}),
 }
 """Of each statistical detector: calm events and troubled ones, which its short case is made of."""
 LATE_MS = 400_000
 AFTERWARDS_MS = HOUR_MS
-SHORT_S = 3600
+SHORT_S = 2100
 """Cases of some hours, and those of days, are two stories."""
 Row = dict[str, Any]
 
@@ -51,14 +54,18 @@ def is_statistical(detector: type[Detector]) -> bool:
     return "statistic" in detector.Config.model_fields
 
 
-def config() -> DetectConfig:
-    """All detectors, statistics that learn fast, and the rules of all cases."""
+def config(*, statistics: bool = True) -> DetectConfig:
+    """All detectors, statistics that learn fast, and the rules of all cases. `statistics`: whether those of
+    calls and counts look at all: in a story of days their minutes cost time and tell nothing."""
     sections: dict[str, Any] = {"policy": _policy()}
     for detector in DETECTORS:
         settings = detector.Config()
         if is_statistical(detector):
-            fast = settings.statistic.model_copy(update=LEARNS_FAST)  # pyright: ignore
-            settings = settings.model_copy(update={"statistic": fast})
+            fast = settings.statistic.model_copy(update=LEARNS_FAST)
+            fast_pins = {"pin_calls": PIN_CALLS} if "pin_calls" in detector.Config.model_fields else {}
+            settings = settings.model_copy(update={"statistic": fast, "enabled": statistics} | fast_pins)
+        if detector.name in SHORTER:
+            settings = settings.model_copy(update={"period_days": 30 // SHORTER[detector.name]})
         sections[detector.name] = settings
     return DetectConfig(**sections)
 
@@ -68,18 +75,26 @@ def _all_cases() -> Iterator[tuple[int, Case]]:
     number = 0
     for detector in DETECTORS:
         for case in detector.cases:
-            if case.fires and "statistical" not in case.fires:
+            if case.fires and not (is_statistical(detector) and "statistical" in case.fires):
                 number += 1
-                yield number, case
+                yield number, _sooner(case, SHORTER.get(detector.name, 1))
         if is_statistical(detector):
             number += 1
             calm, trouble = TROUBLE[detector.name]
             events = [
-                {"at_s": 0, "times": 150, "spread_s": CALM_S} | calm,
-                {"at_s": CALM_S, "times": 200, "spread_s": TROUBLE_S} | trouble,
+                {"at_s": 0, "times": 90, "spread_s": CALM_S} | calm,
+                {"at_s": CALM_S, "times": 260, "spread_s": TROUBLE_S} | trouble,
                 {"at_s": CALM_S + TROUBLE_S, "times": 3, "spread_s": 240} | calm,
             ]
             yield number, Case(name="short", events=events, fires=["statistical"])
+
+
+def _sooner(case: Case, times: int) -> Case:
+    events = [
+        dict(event) | {"at_s": event["at_s"] / times, "spread_s": event.get("spread_s", 0) / times}
+        for event in case.events
+    ]
+    return msgspec.structs.replace(case, events=events)
 
 
 def _is_short(case: Case) -> bool:
@@ -121,15 +136,19 @@ class Story:
         self.frames = [_frame(p, own) for p, own in enumerate(disturbed)]
         self.end_ms = max(row["broker_time_ms"] for own in disturbed for row in own) + AFTERWARDS_MS
 
-    def interleaved(self, seed: int, cuts: int = 3) -> list[SignalBatch]:
-        """All partitions in batches of random sizes, each in its own order, shuffled together."""
+    def interleaved(self, seed: int, cuts: int = 1) -> list[SignalBatch]:
+        """All partitions in `cuts` + 1 batches of random sizes, each in its own order, shuffled together."""
         chance = random.Random(seed)
         queues: list[list[SignalBatch]] = []
         for p, frame in enumerate(self.frames):
             edges = [0, *sorted(chance.sample(range(1, frame.height), cuts)), frame.height]
-            queue = [SignalBatch(TOPIC, p, start, end, frame[start:end]) for start, end in pairwise(edges)]
-            end = frame.height
-            queues.append([*queue, SignalBatch(TOPIC, p, end, end, frame.clear(), self.end_ms)])
+            ends_ms = [None] * cuts + [self.end_ms]
+            queues.append(
+                [
+                    SignalBatch(TOPIC, p, start, end, frame[start:end], until_ms)
+                    for (start, end), until_ms in zip(pairwise(edges), ends_ms, strict=True)
+                ]
+            )
         out: list[SignalBatch] = []
         while any(queues):
             out.append(chance.choice([q for q in queues if q]).pop(0))
@@ -182,14 +201,17 @@ def _expanded(number: int, order: int, event: Mapping[str, Any]) -> Iterator[Row
 
 
 def _disturbed(chance: random.Random, own: list[Row]) -> list[Row]:
-    """In order of append, with some events sent again a little later, and some that came late."""
-    late = [row | {"broker_time_ms": row["broker_time_ms"] + LATE_MS} for row in own[::17]]
-    kept = [row for i, row in enumerate(own) if i % 17]
+    """In order of append, with some events sent again a little later, and further ones that came late."""
     again = [
-        row | {"broker_time_ms": row["broker_time_ms"] + 5_000}
-        for row in chance.sample(kept, len(kept) // 20)
+        row | {"broker_time_ms": row["broker_time_ms"] + 5_000} for row in chance.sample(own, len(own) // 12)
     ]
-    return sorted([*kept, *late, *again], key=lambda row: row["broker_time_ms"])
+    late = [
+        row
+        | {name: row[name][::-1] for name in ("trace_id", "span_id", "event_hmac")}
+        | {"broker_time_ms": row["broker_time_ms"] + LATE_MS}
+        for row in own[::17]
+    ]
+    return sorted([*own, *late, *again], key=lambda row: row["broker_time_ms"])
 
 
 def _frame(partition: int, own: list[Row]) -> pl.DataFrame:
@@ -197,16 +219,8 @@ def _frame(partition: int, own: list[Row]) -> pl.DataFrame:
     return pl.DataFrame(origin, schema=SIGNAL_SCHEMA, orient="row")
 
 
-def settled(found: Iterable[Found]) -> list[bytes]:
+def settled(found: Sequence[Found]) -> list[bytes]:
     """The findings' bytes that hold in the end, in a fixed order."""
-    holding: dict[str, bytes] = {}
-    for one in found:
-        if one.withdrawn is None:
-            assert holding.setdefault(one.finding.finding_id, _bytes(one)) == _bytes(one)
-        else:
-            holding.pop(one.finding.finding_id, None)
-    return sorted(holding.values())
-
-
-def _bytes(one: Found) -> bytes:
-    return msgspec.json.encode(one.finding)
+    withdrawn = {one.finding.finding_id for one in found if one.withdrawn is not None}
+    holding = [one.finding for one in found if one.finding.finding_id not in withdrawn]
+    return sorted(msgspec.json.encode(finding) for finding in holding)

@@ -83,7 +83,7 @@ class Stream:
 def more(rows: pl.DataFrame, which: pl.Expr, times: int, seed: int = 0) -> pl.DataFrame:
     """The rows and `times` further copies of those that match, at random moments of the same time."""
     chance = np.random.default_rng(seed)
-    first, last = int(rows["broker_time_ms"].min()), int(rows["broker_time_ms"].max())  # pyright: ignore
+    first, last = int(rows["broker_time_ms"].min()), int(rows["broker_time_ms"].max())
     copies: list[pl.DataFrame] = []
     for copy in range(times):
         chosen = rows.filter(which)

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import pytest
 from pydantic import SecretStr
-from support.audit import TOPIC_ID, claim, event_row, seal_batches
+from support.audit import START_MS, TOPIC_ID, claim, event_row, seal_batches
 from support.erase import eraser_of, request, settings_in, store_of
 
 from pipeline.audit.erase.orders import ControlRows
@@ -20,6 +20,7 @@ from pipeline.respond.config import StateConfig
 from pipeline.respond.state import StateDatabase
 from pipeline.tail import Handover, Tail
 from pipeline.watch import Watch
+from schemas.command import Selector
 
 KEY = (TOPIC_ID, 0)
 
@@ -31,8 +32,13 @@ def state(tmp_path: Path) -> StateDatabase:
     return database
 
 
-def watch(tmp_path: Path, state: StateDatabase, control: ControlRows | None = None) -> Watch:
-    switch = KillSwitch(
+def watch(
+    tmp_path: Path,
+    state: StateDatabase,
+    control: ControlRows | None = None,
+    switch: KillSwitch | None = None,
+) -> Watch:
+    switch = switch or KillSwitch(
         KillSwitchConfig(journal=tmp_path / "journal"),
         append=cast("Any", lambda rows: []),
         read_sealed=cast("Any", lambda *_: iter(())),
@@ -86,15 +92,21 @@ def test_an_agent_stored_under_a_redacted_name_acts_after_the_trip_by_its_own(
     tmp_path: Path, state: StateDatabase
 ) -> None:
     stored = "<PERSON:k1.0123456789abcdef> bot"
-    one = watch(tmp_path, state, stands_for=lambda redacted, name: (redacted, name) == (stored, "Ada bot"))
-    one.switch.trip(Selector(agent="Ada bot"), "off", by="on-call", reason="test")
-    at_ms = system_now_ms() + 60_000
+    switch = KillSwitch(
+        KillSwitchConfig(journal=tmp_path / "journal"),
+        append=cast("Any", lambda rows: []),
+        read_sealed=cast("Any", lambda *_: iter(())),
+        stands_for=lambda redacted, name: (redacted, name) == (stored, "Ada bot"),
+        now_ms=lambda: START_MS - 60_000,
+    )
+    switch.trip(Selector(agent="Ada bot"), "off", by="on-call", reason="test")
+    one = watch(tmp_path, state, switch=switch)
     writer = claim(Store(tmp_path / "store"))
     for agent in (stored, "<PERSON:k1.fedcba9876543210> bot"):
-        row = event_row(writer.end, agent_id=agent, action_kind="write", broker_time_ms=at_ms)
+        row = event_row(writer.end, agent_id=agent, action_kind="write")
         seal_batches(writer, [[row]])
         run_until_idle(one)
-    seal_batches(writer, [[event_row(writer.end, agent_id="other", broker_time_ms=at_ms)]])
+    seal_batches(writer, [[event_row(writer.end, agent_id="other")]])
     run_until_idle(one)
     assert agents_of(state) == [stored]
 

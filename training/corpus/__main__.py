@@ -13,11 +13,13 @@ from typing import IO
 from training.corpus.documents import licence, packages
 from training.corpus.samples import Sample, chunk
 from training.corpus.silver import silver
+from training.corpus.split import Split
 
 _CHUNK = 500
 # Generated samples from this number on are the dev set's, so that the two never share one.
 _DEV_FROM = 1 << 30
 _DEV_SHARE = 40
+_SPLITS: dict[str, Split] = {"train": "train", "dev": "held_out"}
 
 
 def main() -> None:
@@ -50,22 +52,24 @@ def write(out: Path, seed: int, samples: int, processes: int, with_silver: bool 
     for name, (first, count, rest) in parts.items():
         part = out / f"{name}.jsonl.part"
         with part.open("w", encoding="utf-8") as file:
-            counts[name] = _stream(file, chain(_generated(seed, first, count, processes), rest))
+            counts[name] = _stream(
+                file, chain(_generated(seed, first, count, processes, _SPLITS[name]), rest)
+            )
         part.replace(out / f"{name}.jsonl")
     text = json.dumps({name: dict(sorted(counter.items())) for name, counter in counts.items()}, indent=2)
     (out / "counts.json").write_text(text + "\n", encoding="utf-8")
     print(text)
 
 
-def _generated(seed: int, first: int, count: int, processes: int) -> Iterable[Sample]:
+def _generated(seed: int, first: int, count: int, processes: int, split: Split) -> Iterable[Sample]:
     starts = range(first, first + count, _CHUNK)
     sizes = [min(_CHUNK, first + count - start) for start in starts]
     if processes == 1:
         for start, size in zip(starts, sizes, strict=True):
-            yield from chunk(seed, start, size)
+            yield from chunk(seed, start, size, split)
         return
     with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
-        for made in pool.map(chunk, [seed] * len(sizes), starts, sizes):
+        for made in pool.map(chunk, [seed] * len(sizes), starts, sizes, [split] * len(sizes)):
             yield from made
 
 

@@ -1,8 +1,8 @@
 """Pools of values by kind and locale, split into what is trained on and what is held out.
 
 One value in eight is held out by a hash of its casefolded form without accents, so that a value is on one
-side in every pool. Values that everybody knows (large cities, countries, states, the most frequent American
-names, common nationalities) are never held out: the shipped gazetteer must know them, and held-out values are
+side in every pool. Values that everybody knows (large cities, countries, states, nationalities, the most
+frequent American names) are never held out: the shipped gazetteer must know them, and held-out values are
 then the rarer, harder ones.
 """
 
@@ -14,14 +14,14 @@ from training.corpus.lists import kinds, words
 from training.corpus.split import Split, folded, in_split
 
 _HEAD_NAMES = 150
-_HEAD_NATIONALITIES = 70
 
-# Transliterated names that Faker does not have: (first names, last names) of our own lists.
+# Names that Faker does not have or has few of: (first names, last names) of our own lists.
 _OWN_LOCALES = {
     "zh_CN@latin": ("pinyin_first", "pinyin_last"),
     "ko_KR@latin": ("hangul_latin_first", "hangul_latin_last"),
     "ru_RU@latin": ("cyrillic_latin_first", "cyrillic_latin_last"),
     "ar_AA@latin": ("arabic_latin_first", "arabic_latin_last"),
+    "tr_TR": ("turkish_first", "turkish_last"),
 }
 
 
@@ -112,7 +112,7 @@ def _always_train() -> frozenset[str]:
         *geography.large_cities(),
         *geography.countries(),
         *geography.states(),
-        *words("demonym")[:_HEAD_NATIONALITIES],
+        *_nationalities(None),
         *words("nickname"),
         *words("name_word"),
         *words("region"),

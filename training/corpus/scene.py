@@ -4,11 +4,22 @@ from collections.abc import Callable
 from functools import cache
 from random import Random
 
-from training.corpus import addresses, codes, people, places, wordings
+from training.corpus import (
+    addresses,
+    codes,
+    dates,
+    english,
+    identifiers,
+    organizations,
+    people,
+    places,
+    wordings,
+)
 from training.corpus.faker_values import foreign_words
 from training.corpus.lists import kinds, words
+from training.corpus.locale_shares import draw_locale
 from training.corpus.people import Person
-from training.corpus.pools import locales, pool
+from training.corpus.pools import pool
 from training.corpus.split import Split
 from training.corpus.template import IGNORE, Piece, TemplateError
 
@@ -16,40 +27,20 @@ from training.corpus.template import IGNORE, Piece, TemplateError
 # holds have to be told by their context and spelling.
 _INVENTED = 0.25
 _INVENTED_PART = 0.1
-# Locales that traces are full of get more than an equal share.
-_FREQUENT = {
-    "en_US": 34,
-    "en_GB": 7,
-    "en_IN": 6,
-    "es_ES": 3,
-    "de_DE": 3,
-    "fr_FR": 3,
-    "it_IT": 3,
-    "en": 4,
-    "es_MX": 3,
-    "pt_BR": 3,
-}
-_FREQUENT_LATIN = {
-    "zh_CN@latin": 4,
-    "ko_KR@latin": 2,
-    "ru_RU@latin": 2,
-    "ar_AA@latin": 3,
-    "nl_NL": 2,
-    "pl_PL": 2,
-    "sv_SE": 2,
-    "tr_TR": 2,
-}
-_NATIVE_SHARE = 0.35
 
 
 class Scene:
     """The values of one sample. People and things with a number are the same wherever they come up again."""
 
-    def __init__(self, rng: Random, split: Split = "train", locale: str | None = None) -> None:
+    def __init__(
+        self, rng: Random, split: Split = "train", locale: str | None = None, is_empty: bool = False
+    ) -> None:
+        """An empty scene has things where its people would be."""
         self.rng = rng
+        self.is_empty = is_empty
         self.split: Split = split
         self.fixed_locale = locale
-        self.locale = locale or _draw_locale(rng)
+        self.locale = locale or draw_locale(rng)
         self._people: dict[str, Person] = {}
         self._things: dict[tuple[str, str], list[Piece]] = {}
 
@@ -64,7 +55,7 @@ class Scene:
     def fill(self, kind: str, number: str = "") -> list[Piece]:
         """The pieces of one slot; TemplateError for a kind that does not exist."""
         if kind in _PERSON_SLOTS:
-            return _PERSON_SLOTS[kind](self, self.person(number))
+            return _thing(self) if self.is_empty else _PERSON_SLOTS[kind](self, self.person(number))
         if number and (kind, number) in self._things:
             return self._things[kind, number]
         made = self._fill_thing(kind)
@@ -88,7 +79,7 @@ class Scene:
         return "en_US" if self.rng.random() < 0.4 else self.rng.choice(addresses.locales())
 
     def _person_locale(self) -> str:
-        return self.locale if self.fixed_locale or self.rng.random() < 0.8 else _draw_locale(self.rng)
+        return self.locale if self.fixed_locale or self.rng.random() < 0.8 else draw_locale(self.rng)
 
     def invent(self) -> float:
         """The probability that a person's names are made up, drawn anew for each; 0 in the evaluation."""
@@ -97,7 +88,7 @@ class Scene:
         return 1.0 if self.rng.random() < _INVENTED else _INVENTED_PART
 
 
-_PLAIN_SLOTS = {**codes.MAKERS, **wordings.MAKERS}
+_PLAIN_SLOTS = {**codes.MAKERS, **dates.MAKERS, **identifiers.MAKERS, **wordings.MAKERS}
 _LABEL_OF_LIST = {
     "demonym": "NRP",
     "religion": "NRP",
@@ -111,23 +102,25 @@ _LABEL_OF_LIST = {
 }
 
 
-@cache
-def _locale_weights() -> tuple[tuple[str, ...], tuple[float, ...]]:
-    """Every locale with its weight: as given for some, 1 for the others, less for native scripts."""
-    names = locales()
-    given = {**_FREQUENT, **_FREQUENT_LATIN}
-    weights = [given.get(name, _NATIVE_SHARE if _is_native(name) else 1.0) for name in names]
-    return names, tuple(weights)
-
-
-@cache
-def _is_native(locale: str) -> bool:
-    return not people.is_latin(pool("first_name", locale)[0])
-
-
-def _draw_locale(rng: Random) -> str:
-    names, weights = _locale_weights()
-    return rng.choices(names, weights)[0]
+def _thing(scene: Scene) -> list[Piece]:
+    """What may stand where people do, without being one."""
+    rng = scene.rng
+    noun, adjective = wordings.wide_noun(rng), wordings.wide_adjective(rng)
+    plural = rng.choice(english.vocabulary().plurals)
+    chance = rng.random()
+    if chance < 0.18:
+        return scene.fill(rng.choice(("org", "software", "title_case", "product", "department", "job")))
+    made = (
+        f"the {noun}",
+        f"the {noun}",
+        f"a {adjective} {noun}",
+        plural,
+        plural,
+        noun,
+        f"{adjective} {plural}",
+    )
+    text = rng.choice((*made, noun.capitalize(), plural.capitalize(), "them", "it", "someone", "everyone"))
+    return [(text, "")]
 
 
 def _titled(scene: Scene, person: Person) -> list[Piece]:
@@ -157,12 +150,8 @@ def _email(scene: Scene, person: Person) -> list[Piece]:
         if person.is_latin
         else f"user{scene.rng.randrange(99)}"
     )
-    return [
-        (
-            f"{local}{scene.rng.choice(('', '', str(scene.rng.randrange(99))))}@{codes.domain(scene.rng)}",
-            IGNORE,
-        )
-    ]
+    number = scene.rng.choice(("", "", str(scene.rng.randrange(99))))
+    return [(f"{local}{number}@{identifiers.domain(scene.rng)}", IGNORE)]
 
 
 def _initials(_: Scene, person: Person) -> list[Piece]:
@@ -175,6 +164,21 @@ def _last_first(_: Scene, person: Person) -> list[Piece]:
 
 def _initial_last(_: Scene, person: Person) -> list[Piece]:
     return [(f"{person.first[0]}. {person.last}", "PERSON")]
+
+
+def _all_initials(scene: Scene, person: Person) -> str:
+    """One to three initials as citations have them."""
+    more = (person.middle[0], scene.person().first[0])[: scene.rng.choice((0, 1, 1, 2))]
+    letters = [person.first[0], *more]
+    return scene.rng.choice((".", ". ", ".-", "")).join(letters) + scene.rng.choice((".", ".", ""))
+
+
+def _initials_last(scene: Scene, person: Person) -> list[Piece]:
+    return [(f"{_all_initials(scene, person)} {person.last}", "PERSON")]
+
+
+def _last_initials(scene: Scene, person: Person) -> list[Piece]:
+    return [(f"{person.last}{scene.rng.choice((', ', ', ', ' '))}{_all_initials(scene, person)}", "PERSON")]
 
 
 def _login(scene: Scene, person: Person) -> list[Piece]:
@@ -194,6 +198,9 @@ _PERSON_SLOTS: dict[str, Callable[[Scene, Person], list[Piece]]] = {
     "titled": _titled,
     "last_first": _last_first,
     "initial_last": _initial_last,
+    "initials_last": _initials_last,
+    "last_initials": _last_initials,
+    "initial": lambda _, person: [(person.first[0], IGNORE)],
     "handle": _handle,
     "login": _login,
     "email": _email,
@@ -247,14 +254,18 @@ _THING_SLOTS: dict[str, Callable[[Scene], list[Piece]]] = {
     "state_code": lambda scene: [(places.state_code(scene.rng, scene.locale), "PLACE")],
     "country_code": lambda scene: [(places.country_code(scene.rng), IGNORE)],
     "city_state": lambda scene: places.city_state(scene.rng, scene.split),
-    "nrp": lambda scene: [(places.nationality(scene.rng, scene.split), "NRP")],
-    "org": lambda scene: [(places.organization(scene.rng, scene.locale, scene.split), "ORG")],
-    "person_org": lambda scene: [(places.person_organization(scene.rng, scene.locale, scene.split), "ORG")],
-    "city_org": lambda scene: [(places.city_organization(scene.rng, scene.locale, scene.split), "ORG")],
+    "nrp": lambda scene: [(places.nationality(scene.rng), "NRP")],
+    "org": lambda scene: [(organizations.organization(scene.rng, scene.locale, scene.split), "ORG")],
+    "person_org": lambda scene: [
+        (organizations.person_organization(scene.rng, scene.locale, scene.split), "ORG")
+    ],
+    "city_org": lambda scene: [
+        (organizations.city_organization(scene.rng, scene.locale, scene.split), "ORG")
+    ],
     "venue": lambda scene: [(places.venue(scene.rng, scene.locale, scene.split), "")],
     "airport": lambda scene: [(places.airport(scene.rng, scene.locale, scene.split), "")],
-    "product": lambda scene: [(places.product(scene.rng), "")],
-    "brand": lambda scene: [(places.brand(scene.rng), "")],
+    "product": lambda scene: [(organizations.product(scene.rng), "")],
+    "brand": lambda scene: [(organizations.brand(scene.rng), "")],
     "title_case": lambda scene: [(places.title_case(scene.rng), "")],
     "foreign": lambda scene: [(_foreign(scene), "")],
     "street_word": lambda scene: [(f"{scene.rng.choice(words('street_core'))} Street", IGNORE)],

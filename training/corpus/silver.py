@@ -18,12 +18,17 @@ from training.corpus.lists import words
 from training.corpus.pools import held_out_values, pool
 from training.corpus.readings import Span, readings
 from training.corpus.samples import Sample, held_out_in
+from training.corpus.scene import Scene
 from training.corpus.split import folded
+from training.corpus.swaps import swapped
+from training.corpus.template import joined
 
 PROSE_BYTES = 1_300_000
 CODE_BYTES = 1_700_000
 _PROSE_PER_PACKAGE, _CODE_PER_PACKAGE = 30_000, 24_000
 _LIBRARY_FACTOR = 4
+_SWAPPED = 0.6
+"""Of the paragraphs without names, those that are read a second time with names put in."""
 _WORD = re.compile(r"[^\W\d_][\w’'-]*")
 _NAME_PART = r"(?:[A-ZÀ-ÞĀ-Ž][\w.’'-]*|de|da|van|von|der|la)"
 _NAME_LINE = re.compile(rf"^[\s*\-•]*({_NAME_PART}(?: {_NAME_PART}){{1,3}})\s*(?:$|[<(,:;@-])", re.MULTILINE)
@@ -93,6 +98,15 @@ def _prose_samples(texts: list[str], cache_folder: Path) -> Iterator[Sample]:
     for text, (first, second) in zip(texts, readings(texts, cache_folder), strict=True):
         spans, ignore = agreed(text, first, second, common)
         yield Sample(text, spans, ignore, "silver")
+        rng = Random(f"swapped:{text}")  # noqa: S311
+        if not spans and not ignore and rng.random() < _SWAPPED:
+            yield _swapped_sample(rng, text)
+
+
+def _swapped_sample(rng: Random, text: str) -> Sample:
+    """The text again with people or groups in it; a held-out value among them is met by `silver`."""
+    changed, spans, ignore = joined(swapped(rng, text, Scene(rng)))
+    return Sample(changed, spans, ignore, "silver-swapped")
 
 
 def agreed(

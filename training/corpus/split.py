@@ -10,7 +10,7 @@ Split = Literal["train", "held_out"]
 HELD_OUT_ONE_IN = 8
 
 # Letters that Unicode does not take apart into a letter and a mark.
-_STROKES = str.maketrans("ıłøđ", "ilod")
+_STROKES = str.maketrans("ıłøđð", "ilodd")
 
 
 def folded(value: str) -> str:
@@ -22,8 +22,12 @@ def folded(value: str) -> str:
 @lru_cache(maxsize=1 << 18)
 def is_held_out(value: str) -> bool:
     """Whether the value's folded form hashes into the held-out eighth."""
-    digest = hashlib.blake2b(folded(value).encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "big") % HELD_OUT_ONE_IN == 0
+    return digest(folded(value)) % HELD_OUT_ONE_IN == 0
+
+
+def digest(text: str) -> int:
+    """64 bits that are always the same for a text."""
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big")
 
 
 def in_split(value: str, split: Split, always_train: frozenset[str] = frozenset()) -> bool:

@@ -9,11 +9,16 @@ from collections.abc import Callable, Iterable
 from functools import cache
 from pathlib import Path
 
+from training.corpus.split import Split, digest
+
 Piece = tuple[str, str]
 IGNORE = "IGNORE"
 
 _FOLDER = Path(__file__).parent / "templates"
 _SLOT = re.compile(r"@\{([^{}]*)\}")
+_HELD_OUT_ONE_IN = 16
+# Files of single cases, each of which says something that no other does.
+_WHOLE = ("ambiguous", "plain", "talk", "local", "native")
 
 
 class TemplateError(ValueError):
@@ -59,14 +64,22 @@ def joined(made: Iterable[Piece]) -> tuple[str, list[tuple[int, int, str]], list
 
 
 @cache
-def templates(name: str) -> tuple[str, ...]:
-    """A file's templates: one a line with `\\n` for a line break; in `*.block.txt` between `---` lines."""
+def templates(name: str, split: Split = "train") -> tuple[str, ...]:
+    """A file's templates: one a line with `\\n` for a line break; in `*.block.txt` between `---` lines.
+
+    One in sixteen by a hash is held out, but of files of single cases: the dev samples are made of those, so
+    that they show unseen wording.
+    """
     single = _FOLDER / f"{name}.txt"
     if single.exists():
         lines = single.read_text(encoding="utf-8").splitlines()
-        return tuple(line.replace("\\n", "\n") for line in lines if line and not line.startswith("%%"))
-    blocks = (_FOLDER / f"{name}.block.txt").read_text(encoding="utf-8").split("\n---\n")
-    return tuple(block.strip("\n") for block in blocks)
+        found = [line.replace("\\n", "\n") for line in lines if line and not line.startswith("%%")]
+    else:
+        blocks = (_FOLDER / f"{name}.block.txt").read_text(encoding="utf-8").split("\n---\n")
+        found = [block.strip("\n") for block in blocks]
+    if name in _WHOLE:
+        return tuple(found)
+    return tuple(one for one in found if (digest(one) % _HELD_OUT_ONE_IN == 0) == (split == "held_out"))
 
 
 @cache

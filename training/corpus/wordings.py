@@ -5,8 +5,9 @@ from collections.abc import Callable
 from random import Random
 
 from training.corpus import english
-from training.corpus.codes import camel, constant, integer, klass, path, snake, token
+from training.corpus.codes import integer, token
 from training.corpus.faker_values import catch_phrase_words, currency_names, english_words, jobs
+from training.corpus.identifiers import camel, constant, klass, path, snake
 from training.corpus.lists import words
 
 _UPPER = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"

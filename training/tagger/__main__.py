@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from training.tagger import network
+from training.tagger.export import exported
 from training.tagger.figures import measure, measure_held_out
 from training.tagger.samples import read_samples, token_set, with_other_cases
 from training.tagger.training_loop import Schedule, train
@@ -25,7 +25,7 @@ def main(argv: Sequence[str] | None = None, pool: Pool | None = None) -> None:
     gazetteer = gazetteer_of(pool or _corpus_pool(), tokens)
     print(f"{len(tokens.ids):,} tokens, {len(tokens.types):,} types, {len(gazetteer):,} listed words")
     parameters = train(tokens, vocabulary, gazetteer, Schedule(arguments.epochs), arguments.seed)
-    network.exported(parameters, vocabulary).save(arguments.out / "weights.npz")
+    exported(parameters, vocabulary).save(arguments.out / "weights.npz")
     gazetteer.save(arguments.out / "gazetteer.npz")
     figures = {
         "training": {

@@ -1,6 +1,5 @@
 """The run time's model in JAX: the same whole-number states, with gradients that ignore the rounding."""
 
-from collections.abc import Mapping
 from typing import NamedTuple
 
 import jax
@@ -12,10 +11,10 @@ from numpy.typing import NDArray
 from pipeline.redact.tagger.features import GRAMS, SHAPES
 from pipeline.redact.tagger.gazetteer import LISTS
 from pipeline.redact.tagger.model import FAR
-from pipeline.redact.tagger.weights import MATRIX_UNIT, MAX_STATE, STATE_UNIT, TABLE_UNIT, TAGS, Weights
+from pipeline.redact.tagger.weights import MATRIX_UNIT, MAX_STATE, STATE_UNIT, TABLE_UNIT, TAGS
+from training.tagger.export import INT8
 
 Parameters = dict[str, jax.Array]
-INT8 = 127
 DROP_WORD, DROP_LISTS, DROP_GRAMS, DROP_STATE = 0.05, 0.15, 0.1, 0.1
 """Of the word types in a step, those that lose a feature; of the states, those set to zero."""
 
@@ -128,29 +127,3 @@ def loss(p: Parameters, batch: Batch, key: jax.Array) -> jax.Array:
     each = optax.softmax_cross_entropy_with_integer_labels(scores, jnp.maximum(batch.labels, 0))
     counted = batch.labels >= 0
     return (each * counted).sum() / jnp.maximum(counted.sum(), 1)
-
-
-def exported(p: Mapping[str, jax.Array], vocabulary: tuple[str, ...]) -> Weights:
-    """As the run time holds them."""
-
-    def int8(name: str, unit: int) -> NDArray[np.int8]:
-        return np.clip(np.rint(np.asarray(p[name]) * unit), -INT8, INT8).astype(np.int8)
-
-    grams = int8("grams", TABLE_UNIT)
-    layers = [np.asarray(p[name]) for name in ("window_bias", "near_bias", "far_bias", "out_bias")]
-    biases = [
-        np.asarray(p["word_bias"]) * TABLE_UNIT * MATRIX_UNIT,
-        *(b * STATE_UNIT * MATRIX_UNIT for b in layers),
-    ]
-    return Weights(
-        vocabulary=vocabulary,
-        grams=np.concatenate([grams, np.zeros((1, grams.shape[1]), np.int8)]),
-        words=int8("words", TABLE_UNIT),
-        shapes=int8("shapes", TABLE_UNIT),
-        lists=int8("lists", TABLE_UNIT),
-        window=int8("window", MATRIX_UNIT),
-        near=int8("near", MATRIX_UNIT),
-        far=int8("far", MATRIX_UNIT),
-        out=int8("out", MATRIX_UNIT),
-        biases=np.rint(np.concatenate(biases)).astype(np.int32),
-    )

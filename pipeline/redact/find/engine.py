@@ -58,10 +58,10 @@ class Engine:
     def _looking(self, opened: set[int]) -> list[Finder]:
         """The finders that may find something that counts."""
         looking = list(self._always)
-        for number in sorted(opened):
-            looking += self._by_form.get(number, ())
-        sure = self._gate.always
-        return [f for f in looking if f.needs is None or not self._needs[id(f)].isdisjoint(opened | sure)]
+        for number in sorted(opened & self._by_form.keys()):
+            looking += self._by_form[number]
+        opened |= self._gate.always
+        return [f for f in looking if f.needs is None or not self._needs[id(f)].isdisjoint(opened)]
 
     def _scored(self, finder: Finder, text: str) -> list[Span]:
         words = finder.context

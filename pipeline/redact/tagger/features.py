@@ -20,7 +20,7 @@ GRAM_SLOTS = SPELLING_CHARS + 11
 """Prefixes and suffixes of one to five characters, the whole word, every three characters."""
 WHOLE_SLOT = 10
 """The slot of the whole word."""
-SHAPES = 16 * 8 * 2
+SHAPES = 16 * 8 * 2 * 2
 
 _MASK = 0xFFFFFFFF
 _PRIME = np.uint32(0x01000193)
@@ -28,6 +28,10 @@ _END_KINDS = np.array([[kind * 0x9E3779B1 & _MASK] for kind in (1, 2)], np.uint3
 """What the hashes of prefixes and suffixes begin with."""
 _LEAST_SIZES = np.array([*range(1, 6), *range(1, 6), 0, *range(1, SPELLING_CHARS + 1)])
 """The length of a word from which on each slot holds something."""
+# Letters that Unicode does not take apart into a letter and a mark.
+_STROKES = str.maketrans(
+    {"ı": "i", "ł": "l", "ø": "o", "đ": "d", "ð": "d", "ß": "ss", "æ": "ae", "œ": "oe", "þ": "th"}
+)
 _CASELESS = (("\u0590", "\u05ff"), ("\u0600", "\u06ff"))
 _LENGTHS = (0, 1, 2, 3, 4, 4, 5, 5, 5, 6, 6, 6, 6)
 
@@ -40,27 +44,24 @@ class Words(NamedTuple):
     grams: NDArray[np.int32]
     """(n, GRAM_SLOTS) rows of the table of spellings; GRAMS where a slot is empty."""
     shapes: NDArray[np.int32]
-    """(n,) case, length and whether a space is before it; below SHAPES."""
+    """(n,) case, length, whether it has accents and whether a space is before it; below SHAPES."""
 
 
 def describe(tokens: Sequence[str]) -> Words:
     """The features of tokens as `tokenize` gives them."""
     bare = [token.strip(" ") or " " for token in tokens]
-    return Words(
-        keys=[fold(word) for word in bare],
-        grams=_grams([word.lower() for word in bare]),
-        shapes=np.array(
-            [_shape(word, token[0] == " ") for word, token in zip(bare, tokens, strict=True)], np.int32
-        ).reshape(-1),
-    )
+    keys = [fold(word) for word in bare]
+    shapes = [_shape(word, key, token[0] == " ") for word, key, token in zip(bare, keys, tokens, strict=True)]
+    # Spelling without accents: text in capitals or plain ASCII has lost them.
+    return Words(keys=keys, grams=_grams(keys), shapes=np.array(shapes, np.int32).reshape(-1))
 
 
 def fold(word: str) -> str:
-    """The form in which lists hold words: `José` and `JOSE` are both `jose`."""
+    """The form in which lists hold words: `José` and `JOSE` are `jose`, `Işık` and `ISIK` are `isik`."""
     lowered = word.lower()
     if lowered.isascii():
         return lowered
-    parts = unicodedata.normalize("NFKD", lowered)
+    parts = unicodedata.normalize("NFKD", lowered.translate(_STROKES))
     return "".join(c for c in parts if not unicodedata.combining(c)) or lowered
 
 
@@ -69,10 +70,11 @@ def hash_of(key: str) -> int:
     return zlib.crc32(key.encode("utf-8", "surrogatepass"))
 
 
-def _shape(word: str, spaced: bool) -> int:
+def _shape(word: str, key: str, spaced: bool) -> int:
     length = len(word)
     size = _LENGTHS[length] if length < len(_LENGTHS) else 7
-    return (_case(word, word[0]) * 8 + size) * 2 + spaced
+    accents = not word.isascii() and word.lower() != key
+    return ((_case(word, word[0]) * 8 + size) * 2 + accents) * 2 + spaced
 
 
 def _case(word: str, first: str) -> int:
