@@ -42,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         seeds = (TUNING_SEED, parsed.seed)
         theirs = run(run_theirs, [(name, seeds, size, budget / len(names)) for name in names])
     _tables(report, ours, size)
-    _rules(report, ours, theirs, budget)
+    _rules(report, ours, theirs, (false_a_day, budget))
     _goals(report, ours, theirs, size)
     report.finish()
 
@@ -135,12 +135,16 @@ def _minutes(value: float) -> str:
     return f"{value:.0f}" if np.isfinite(value) else "missed"
 
 
-def _rules(report: Report, ours: Sequence[Ours], theirs: Sequence[Sequence[Theirs]], budget: float) -> None:
+def _rules(
+    report: Report, ours: Sequence[Ours], theirs: Sequence[Sequence[Theirs]], pages: tuple[float, float]
+) -> None:
+    """`pages`: our false pages a day, and those that the rules were allowed."""
     if not theirs:
         return
+    false_a_day, budget = pages
     by_rule = _by_rule(theirs)
     asked = [one.rates >= ASKED_RATE for one in ours]
-    rows = [["auditfuse", "", *_delay_cells([one.delays for one in ours], ours, asked)]]
+    rows = [["auditfuse", show(false_a_day), *_delay_cells([one.delays for one in ours], ours, asked)]]
     for name, ruled in by_rule.items():
         false = sum(one.false_pages / one.days for one in ruled)
         rows.append([name, show(false), *_delay_cells([one.delays for one in ruled], ours, asked)])

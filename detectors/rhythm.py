@@ -146,7 +146,8 @@ class Rhythm:
         hour that stands alone is taken as it is."""
         before, own, after = (self._usual[places, (hour + d) % HOURS] for d in (-1, 0, 1))
         alone = (before == 0) & (after == 0)
-        minutes: Floats = np.where(alone, own, np.minimum(own, np.minimum(before, after))).astype(np.float32)
+        lowest: Floats = np.minimum(own, np.minimum(before, after))
+        minutes: Floats = np.asarray(np.where(alone, own, lowest), np.float32)
         share: Floats = np.minimum(minutes / np.float32(MINUTES_PER_HOUR), np.float32(MOST_CERTAIN))
         self.weight[places] = -np.log1p(-share)
         self._set_limits(places)

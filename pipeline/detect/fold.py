@@ -40,13 +40,13 @@ class Detection:
         self._config = config
         self.config_hash = config.hash
         self._own = OwnDetectors(config)
-        self._detectors: list[CountingDetector] = [*counting_detectors(config), *self._own.counting]
+        self._detectors: list[CountingDetector] = [*counting_detectors(config), *self._own.counting_detectors]
         self._floored = [d for d in self._detectors if d.floor is not None]
         self._minutes = Minutes(self._detectors, config.max_keys, config.max_pending)
         self._calls = Calls(call_tests(config), config.max_keys, config.max_pending)
         self._repeats = Repeats(config.max_ids)
         self._runs: dict[Partition, ErrorRuns] = {}
-        self._rules: list[RuleDetector] = [*rule_detectors(config), *self._own.rules]
+        self._rules: list[RuleDetector] = [*rule_detectors(config), *self._own.rule_detectors]
         self._acting = ActingAfterTrip(config.acting_after_trip)
         self._trips = Trips(self._acting, config.max_keys)
         self._accepted = Accepted()

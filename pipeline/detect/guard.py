@@ -1,7 +1,7 @@
 """A guard around detectors of the user's own: what one of them raises ends that one, never the others."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, TypeVar, cast
 
 import msgspec
 import polars as pl
@@ -206,6 +206,16 @@ class OwnDetectors:
                 self.rules.append(GuardedRule(made, failures))
         if self.counting or self.rules:
             self.rules.append(failures)
+
+    @property
+    def counting_detectors(self) -> list[CountingDetector]:
+        """Those that count. A guard has its name from an instance, what it stands for from a class."""
+        return cast("list[CountingDetector]", self.counting)
+
+    @property
+    def rule_detectors(self) -> list[RuleDetector]:
+        """Those that look at rows, and the one that tells of failures."""
+        return cast("list[RuleDetector]", self.rules)
 
     def with_columns(self, rows: pl.DataFrame) -> pl.DataFrame:
         """The rows with what the user's own counting detectors count."""

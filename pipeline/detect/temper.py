@@ -16,6 +16,7 @@ from pipeline.detect.arrays import Arrays, Column
 LOWEST_BOUND = 4.0
 DAY_MINUTES = 1440
 HALF_LIFE_MINUTES = 14 * DAY_MINUTES
+"""At most: a younger key's temper halves in the time that it was watched."""
 YOUNG = 2.0
 """A key that was just met needs so many times more evidence on top, half as many after a day, and so on."""
 OVER_BELOW = 1.0
@@ -27,7 +28,6 @@ class Tempers:
 
     def __init__(self, log_page: float) -> None:
         self._log_page = log_page
-        self._keep = 0.5 ** (1 / HALF_LIFE_MINUTES)
         self._arrays = Arrays(
             {
                 "temper": Column(np.float32, 1),
@@ -56,7 +56,8 @@ class Tempers:
         """So many minutes were watched."""
         self._arrays["minutes"][slots] += minutes
         temper = self._arrays["temper"]
-        temper[slots] = 1 + (temper[slots] - 1) * self._keep**minutes
+        age = np.clip(self._arrays["minutes"][slots], DAY_MINUTES / 2, HALF_LIFE_MINUTES)
+        temper[slots] = 1 + (temper[slots] - 1) * 0.5 ** (minutes / age)
 
     def adjust(self, slots: Ints, learned: Flags, log_r: Floats, log_e: Floats) -> Floats:
         """Note how far the evidence went; of keys that learn, bring it down to the bound, in place in
