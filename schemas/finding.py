@@ -42,7 +42,8 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def finding_id(self) -> str:
         """`fnd_` and 24 hex digits over (detector, key, window, configuration hash)."""
-        return "fnd_" + _digest([*self._incident_fields(), self.window_start_ms, self.config_hash])
+        window = (self.window_start_ms, self.window_end_ms)
+        return "fnd_" + _digest([*self._incident_fields(), window, self.config_hash])
 
     @property
     def incident_key(self) -> str:
