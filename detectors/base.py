@@ -50,7 +50,7 @@ class StatisticConfig(BaseModel):
     """E-value from which a finding is raised: about one false finding in that many agent-minutes. None: what
     `detect.false_pages_per_day` allows."""
     trip_at: float | None = Field(default=None, gt=1)
-    """E-value from which the finding may trip a kill switch. None: ten times `page_at`."""
+    """E-value from which the finding may trip a kill switch. None: a thousand times `page_at`."""
     multiples: tuple[float, ...] = (2.0, 3.0, 5.0, 10.0, 30.0)
     """The alternatives, as multiples of the baseline (of its odds for a ratio), equally weighted."""
     slack: float = Field(default=1.5, ge=1)

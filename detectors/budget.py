@@ -5,16 +5,16 @@ detectors make at most K·D·1440/A false alarms a day. K is what was configured
 must come to the same threshold.
 """
 
+import math
 from typing import NamedTuple
-
-import numpy as np
 
 from detectors.base import StatisticConfig
 
 MINUTES_A_DAY = 1440
 DEFAULT_FALSE_PAGES_PER_DAY, DEFAULT_EXPECTED_KEYS, DEFAULT_STATISTICS = 0.5, 1000, 9
-TRIP_TIMES = 10.0
-"""How much more evidence a trip takes than a page."""
+TRIP_TIMES = 1000.0
+"""How much more evidence a trip takes than a page. Ten times would do for traffic as the model has it; what
+is real has longer tails, and what crosses the one by chance often crosses the other too."""
 
 
 class Levels(NamedTuple):
@@ -25,7 +25,7 @@ class Levels(NamedTuple):
 
     def times(self, tests: int) -> "Levels":
         """For a detector that is the best of so many tests at once."""
-        more = float(np.log(tests))
+        more = math.log(tests)
         return Levels(self.log_page + more, self.log_trip + more)
 
 
@@ -41,4 +41,4 @@ def levels_of(config: StatisticConfig, budgeted: float = DEFAULT_PAGE_AT) -> Lev
     """A statistic's thresholds: its own where it states them, else the budget's."""
     page = config.page_at or budgeted
     trip = config.trip_at or page * TRIP_TIMES
-    return Levels(float(np.log(page)), float(np.log(max(page, trip))))
+    return Levels(math.log(page), math.log(max(page, trip)))

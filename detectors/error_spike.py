@@ -54,7 +54,7 @@ class ErrorSpike:
                 {"at_s": 18_000, "times": 150, "spread_s": 600, "outcome": "error"},
                 {"at_s": 18_600, "times": 10, "spread_s": 300, "outcome": "ok"},
             ],
-            fires=["statistical"],
+            fires=["statistical", "statistical"],  # at the page level, then at the trip level
             trips=True,
         ),
     )

@@ -51,6 +51,12 @@ redaction_cut = _counter("redaction_cut", "Values cut at the budget of a value o
 
 # Detection.
 signals_observed = _counter("signals_observed", "Sealed rows that detectors have seen.")
+late_events = _gauge(
+    "late_events", "Events that came late since detection began: they count for floors, and trip nothing."
+)
+agents_watched = _gauge(
+    "agents_watched", "Agents that detection knows; at most detect.expected_keys are meant."
+)
 findings = _counter("findings", "Findings.", "detector", "late")
 detector_failures = _counter("detector_failures", "Own detectors that failed and are off.", "detector")
 watermark_time = _gauge(

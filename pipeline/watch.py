@@ -21,6 +21,7 @@ from pipeline.commits import Commits
 from pipeline.detect.accepted import acceptances
 from pipeline.detect.config import DetectConfig
 from pipeline.detect.fold import Detection
+from pipeline.detect.measure import Measures
 from pipeline.detect.model import Acceptance, Found, SignalBatch, Trip, joined
 from pipeline.detect.trips import trip_of
 from pipeline.errors import AuditfuseError
@@ -62,6 +63,7 @@ class Watch:
         self._built_ms = 0
         self._tail = tail
         self._config = detect
+        self._measures = Measures(detect.expected_keys)
         self._commits = Commits(state, on_found, now_ms)
         self._switch = switch
         self._snapshots = snapshots
@@ -151,16 +153,8 @@ class Watch:
                 key = (batch.topic_id, batch.partition)
                 self._folded[key] = max(self._folded.get(key, 0), batch.end)
             self._hand_on(found, trips, detection)
-        if detection.watermark_ms is not None:
-            metrics.watermark_time.set(detection.watermark_ms / 1000)
-        for batch in batches:
-            metrics.signals_observed.inc(batch.signals.height)
+        self._measures.tell(detection, batches, found)
         self.findings += len(found)
-        for one in found:
-            metrics.findings.labels(one.finding.detector, str(one.late).lower()).inc()
-            log.warning(
-                "finding", id=one.finding.finding_id, detector=one.finding.detector, kind=one.finding.kind
-            )
 
     def _hand_on(self, found: Sequence[Found], trips: Mapping[str, str], detection: Detection) -> None:
         self._commits.put(found, trips, self._folded, detection.watermark_ms)

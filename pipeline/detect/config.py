@@ -117,7 +117,7 @@ class DetectConfig(BaseModel):
     """Settings of your own detectors: `[detect.own.NAME]`."""
     false_pages_per_day: float = Field(default=DEFAULT_FALSE_PAGES_PER_DAY, gt=0)
     """False pages a day that all statistical detectors together may make. It sets their thresholds, where
-    they state none of their own; a trip takes ten times the evidence."""
+    they state none of their own; a trip takes a thousand times the evidence."""
     expected_keys: int = Field(default=DEFAULT_EXPECTED_KEYS, ge=1)
     """Agents (with environment) that the budget of false pages is shared among. It is stated, never counted,
     so that a replay comes to the same thresholds."""
