@@ -79,19 +79,20 @@ class Tail:
         self._store = store
         self._handover = handover
         self._logs: dict[Key, PartitionLog] = {}
+        self._known_ms: dict[Key, int] = {}
+        """Since when each is known: one whose first entry is still to come is not gone."""
         self._read: dict[Key, int] = {}
         self._kept: tuple[tuple[Key, str], pl.DataFrame] | None = None
 
-    def discover(self, now_ms: int) -> list[Key]:
-        """Input partitions that were not known before and are alive: others' minutes wait for them."""
-        keys = [key for key in self._store.partitions() if key[0] not in APPEND_PARTITIONS]
-        new = [key for key in keys if key not in self._logs]
-        for key in new:
-            self._logs[key] = PartitionLog.open(self._store, *key)
-        return [key for key in self.alive(now_ms) if key in new]
+    def discover(self, now_ms: int) -> None:
+        """Look for input partitions that were not known before."""
+        for key in self._store.partitions():
+            if key[0] not in APPEND_PARTITIONS and key not in self._logs:
+                self._logs[key] = PartitionLog.open(self._store, *key)
+                self._known_ms[key] = now_ms
 
     def alive(self, now_ms: int) -> list[Key]:
-        """Known partitions that are not `gone`."""
+        """Known partitions that are not `gone`, as of the last read: minutes wait for all of them."""
         gone = set(self.gone(now_ms))
         return [key for key in self._logs if key not in gone]
 
@@ -140,7 +141,8 @@ class Tail:
         return [
             key
             for key, log in self._logs.items()
-            if log.state.halted is not None or log.state.last_ms < now_ms - GONE_AFTER_MS
+            if log.state.halted is not None
+            or (log.state.last_ms or self._known_ms[key]) < now_ms - GONE_AFTER_MS
         ]
 
     def _batches(self, key: Key, entry: LogEntry) -> Iterator[SignalBatch]:

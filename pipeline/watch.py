@@ -128,8 +128,10 @@ class Watch:
             self.is_ready = True
         batches: list[SignalBatch] = []
         if not self._commits.is_full:
-            self._detection.join(self._tail.discover(self._now_ms()))
+            self._tail.discover(self._now_ms())
             batches = list(_first(self._tail.fresh(self._folded), MAX_BATCHES))
+            # After the read: rows are folded with every partition known that was claimed before them.
+            self._detection.join(self._tail.alive(self._now_ms()))
         if batches:
             self._consume(self._detection, batches)
         self._keep_house()

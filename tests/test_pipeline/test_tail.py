@@ -9,7 +9,7 @@ from pipeline.audit.compact import compact_store
 from pipeline.audit.store import Store, StoreConfig
 from pipeline.audit.writer import PartitionWriter
 from pipeline.detect.model import SignalBatch
-from pipeline.tail import Handover, Tail
+from pipeline.tail import GONE_AFTER_MS, Handover, Tail
 
 KEY = (TOPIC_ID, 0)
 
@@ -93,3 +93,25 @@ def test_whoever_stops_in_the_middle_goes_on_with_the_next_entry(tmp_path: Path)
     first = next(tail.fresh({}))
     assert offsets([first]) == [0, 1, 2]
     assert offsets(list(tail.fresh({KEY: 3}))) == [3, 4, 5]
+
+
+def test_a_partition_whose_first_entry_is_still_to_come_is_waited_for(tmp_path: Path) -> None:
+    """Its folder is there a moment before its claim: others' minutes must not be closed without it."""
+    store = Store(tmp_path)
+    sealed(store, 5)
+    (tmp_path / "log" / TOPIC_ID / "1").mkdir(parents=True)
+    tail = opened(store)
+    assert tail.alive(START_MS) == [KEY, (TOPIC_ID, 1)]
+    assert (TOPIC_ID, 1) in tail.gone(START_MS + GONE_AFTER_MS + 1), "but not for ever"
+
+
+def test_a_partition_that_comes_back_is_waited_for_before_the_rows_read_with_it(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    sealed(store, 5)
+    later_ms = START_MS + 10 * GONE_AFTER_MS
+    tail = opened(store)
+    list(tail.fresh({}))
+    assert tail.alive(later_ms) == []
+    PartitionWriter.claim(store, *KEY, writer_id="back", now_ms=lambda: later_ms)
+    list(tail.fresh({}))
+    assert tail.alive(later_ms) == [KEY]
