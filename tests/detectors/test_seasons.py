@@ -48,7 +48,7 @@ def test_the_budget_gives_the_threshold() -> None:
     fewer = DetectConfig(token_burst={"enabled": False})  # pyright: ignore[reportArgumentType]
     assert fewer.page_at < DetectConfig().page_at
     own = levels_of(StatisticConfig(page_at=1e5))
-    assert (own.log_page, own.log_trip) == (pytest.approx(np.log(1e5)), pytest.approx(np.log(1e6)))
+    assert (own.log_page, own.log_trip) == (pytest.approx(np.log(1e5)), pytest.approx(np.log(1e8)))
 
 
 def learned(rate: int) -> Statistic:

@@ -235,7 +235,8 @@ def test_the_trail_verifies(outcome: Outcome) -> None:
 
 def test_a_far_future_time_makes_nothing_else_late(outcome: Outcome) -> None:
     findings = outcome.sql("select detector, agent_id, late from findings where detector = 'auth_failure'")
-    assert [(f["agent_id"], f["late"]) for f in findings] == [(REFUSED_AGENT, False)]
+    # Two where the burst lies over the end of five minutes: one incident all the same.
+    assert {(f["agent_id"], f["late"]) for f in findings} == {(REFUSED_AGENT, False)}
     assert sum(REFUSED_AGENT in page["title"] for page in outcome.pages) == 1
 
 
