@@ -100,4 +100,4 @@ def _table(rows: list[dict[str, Any]]) -> None:
         why = f" ({row['why_not']})" if row["why_not"] else ""
         cells = (row["name"], row["kind"], row["severity"], looks + why, row["learning"] or "", row["origin"])
         table.add_row(*(Text(cell) for cell in cells))
-    Console(soft_wrap=True, highlight=False).print(table)
+    Console(width=None if Console().is_terminal else 160, highlight=False).print(table)
