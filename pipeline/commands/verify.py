@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pipeline.commands.chosen_store import StoreOption, chosen_store
+from pipeline.commands.times import time_ms
 
 if TYPE_CHECKING:
     from pipeline.audit.checkpoint.note import PublicKey
@@ -92,7 +93,7 @@ def verify(
     keys, anchors = _trusted(key or [], anchor or [], store, config)
     wanted = Wanted(
         columns=columns,
-        since_ms=None if since is None else _time_ms(since),
+        since_ms=None if since is None else time_ms(since, "--since"),
         partitions=_partitions(partition) if partition else None,
         keys=keys,
         anchors=anchors,
@@ -102,19 +103,6 @@ def verify(
     typer.echo(_as_json(report) if as_json else as_text(report))
     if not report.holds:
         raise typer.Exit(1)
-
-
-def _time_ms(text: str) -> int:
-    """A time without an offset is UTC; a date is its midnight."""
-    from datetime import UTC, datetime
-
-    from pipeline.errors import ConfigError
-
-    try:
-        time = datetime.fromisoformat(text)
-    except ValueError:
-        raise ConfigError(f"--since {text!r} is no time; write it like 2026-11-01T08:00") from None
-    return round((time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp() * 1000)
 
 
 def _partitions(texts: Sequence[str]) -> frozenset[tuple[str, int]]:

@@ -1,12 +1,13 @@
 """What was recorded: sealed rows, trips, findings and verdicts, read back for a replay."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 import msgspec
 
 from pipeline.audit.control import read_rows
-from pipeline.audit.store import CONTROL, FINDINGS, Store
+from pipeline.audit.erase.orders import ControlRows
+from pipeline.audit.store import FINDINGS, Store
 from pipeline.detect.model import Trip
 from pipeline.detect.trips import trip_of
 from pipeline.killswitch.timeline import timelines
@@ -34,7 +35,9 @@ def recorded_findings(store: Store) -> Recorded:
     findings: dict[str, FindingRow] = {}
     withdrawn: set[str] = set()
     verdicts: dict[str, Verdict] = {}
-    for meta in _metas(store, FINDINGS):
+    for _, meta, _ in read_rows(store, FINDINGS):
+        if meta is None:
+            continue  # erased
         kind = msgspec.json.decode(meta, type=_Kind).kind
         if kind == "finding":
             row = msgspec.json.decode(meta, type=FindingRow)
@@ -50,19 +53,12 @@ def recorded_findings(store: Store) -> Recorded:
 
 def recorded_commands(store: Store) -> list[Command]:
     """The commands of `_control`, in the order in which they were sealed."""
-    return [
-        msgspec.json.decode(meta, type=Command)
-        for meta in _metas(store, CONTROL)
-        if msgspec.json.decode(meta, type=_Kind).kind == "command"
-    ]
+    control = ControlRows(store)
+    control.refresh()
+    return list(control.state.commands.values())
 
 
 def trips_of(commands: Iterable[Command]) -> list[Trip]:
     """The kill switch's trips with their modes over time, by when they were served."""
     trips = map(trip_of, timelines([], {command.id: command for command in commands}))
     return sorted(trips, key=lambda trip: (trip.served_at_ms, trip.trip_id))
-
-
-def _metas(store: Store, topic_id: str) -> Iterator[bytes]:
-    """Rows that were erased are left out."""
-    return (row.meta for row in read_rows(store, topic_id) if row.meta is not None)
