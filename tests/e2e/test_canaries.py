@@ -151,6 +151,7 @@ def _leave(folder: Path, bootstrap: str, *, enabled: bool) -> Left:
             ends[topics["events"]] += len(refused)
             ends |= {"http-otlp_spans": 1, "http-events": 1}
             wait_until(lambda: _ends(folder / "store") == ends, 200, f"all is sealed: {ends}")
+            wait_until(lambda: _stopped(running) >= len(ATTACKERS), 120, "the attackers are stopped")
             webhook.wait_for(len(ATTACKERS), 60)
             answers += list(_operate(folder, running, control))
             served = {path: running.get(path)[1] for path in ("/metrics", "/readyz", "/v1/killswitch")}
@@ -290,6 +291,11 @@ def _commands(folder: Path) -> list[scan.Found]:
 def _incident(folder: Path) -> str:
     with sqlite3.connect(f"file:{folder / 'state.db'}?mode=ro", uri=True) as state:
         return state.execute("select incident_id from incidents").fetchone()[0]
+
+
+def _stopped(running: Running) -> int:
+    """How many trips with mode `off` are in force: pages of other detectors may be there before them."""
+    return sum(trip["mode"] == "off" for trip in json.loads(running.get("/v1/killswitch")[1])["trips"])
 
 
 def _ends(store: Path) -> dict[str, int]:
