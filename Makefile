@@ -25,9 +25,10 @@ $(VENV)/.setup: $(VENV)/.base requirements.lock pyproject.toml
 	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable . 
 	@touch $@
 
-$(VENV)/.setup-dev: $(VENV)/.setup requirements-dev.lock
+$(VENV)/.setup-dev: $(VENV)/.setup requirements-dev.lock clients/python/pyproject.toml
 	@echo "Installing the pinned development tools into $(VENV) ..."
 	@$(PIP) -r requirements-dev.lock
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable clients/python
 	@touch $@
 
 $(VENV)/.setup-train: $(VENV)/.setup-dev requirements-train.lock

@@ -1,4 +1,4 @@
-"""A plot of what another configuration changes. Needs Matplotlib, which the extra `notebooks` brings."""
+"""A plot of what another configuration changes. Needs Matplotlib, which the extra `plots` brings."""
 
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,6 @@ def _subplots(height: float) -> Any:
     try:
         from matplotlib.figure import Figure
     except ImportError:
-        raise ConfigError("--plot needs Matplotlib: pip install 'auditfuse[notebooks]'") from None
+        raise ConfigError("--plot needs Matplotlib: pip install 'auditfuse[plots]'") from None
     figure = Figure(figsize=(9, height))
     return figure, figure.subplots()

@@ -27,7 +27,7 @@ from pipeline import durable
 from pipeline.errors import ConfigError
 from pipeline.respond.config import StateConfig
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 READ_ONLY = "auditfuse_read_only"
 """Execution option of connections that only read: they take no lock."""
 

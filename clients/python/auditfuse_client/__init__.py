@@ -1,0 +1,1 @@
+"""The kill switch of auditfuse, asked from inside an agent."""
