@@ -28,6 +28,7 @@ VERBS = (
     "pseudonym",
     "replay",
     "explain",
+    "doctor",
 )
 GROUPS = (
     "gap",
