@@ -12,6 +12,7 @@ from _pytest._io import TerminalWriter
 from support import broker
 
 if TYPE_CHECKING:
+    from support.postgres import PostgresServer
     from support.s3 import FakeS3
 
 NEEDS_APACHE = "needs Apache Kafka"
@@ -109,6 +110,15 @@ def kafka() -> Iterator[broker.TestBroker]:
 def s3() -> Iterator["FakeS3"]:
     """The S3 server that all tests of a process share."""
     from support.s3 import running  # moto takes a second to import
+
+    with running() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator["PostgresServer"]:
+    """The PostgreSQL server that all tests of a process share: ask it for a database of your own."""
+    from support.postgres import running
 
     with running() as server:
         yield server
