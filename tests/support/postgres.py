@@ -12,7 +12,6 @@ from pathlib import Path
 
 import psycopg
 from psycopg import sql
-
 from support.running import free_port
 
 SETTINGS = {
