@@ -9,6 +9,7 @@ from pathlib import Path
 from asyncapi import asyncapi_document
 from commands import cli_page
 from contracts import contract_schemas
+from dashboard import dashboard
 from detector_reference import detectors_page
 from options import configuration_page
 from trail_schema import trail_schema_page
@@ -24,6 +25,7 @@ def pages() -> dict[Path, str]:
         DOCS / "detectors-reference.md": detectors_page(),
         DOCS / "asyncapi.yaml": asyncapi_document(),
         DOCS / "schema.md": trail_schema_page(),
+        DOCS / "operations" / "grafana-dashboard.json": dashboard(),
     }
     return written | {DOCS / "schemas" / f"{name}.json": text for name, text in contract_schemas().items()}
 
