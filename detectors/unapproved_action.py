@@ -87,7 +87,7 @@ class UnapprovedAction:
     policy: ClassVar[str] = "approvals"
     severity: ClassVar[Severity] = "critical"
     runbook: ClassVar[str] = runbook_of(name)
-    needs: ClassVar[tuple[str, ...]] = ("action", "approval_status")
+    needs: ClassVar[tuple[str, ...]] = ("action",)
     cases: ClassVar[tuple[Case, ...]] = (
         Case(
             name="a write without any approval",

@@ -29,6 +29,8 @@ VERBS = (
     "replay",
     "explain",
     "doctor",
+    "readiness",
+    "rollout",
 )
 GROUPS = (
     "gap",
@@ -36,6 +38,7 @@ GROUPS = (
     "retention",
     "dead_letters",
     "incidents",
+    "silence",
     "page",
     "killswitch",
     "detector",
@@ -43,6 +46,7 @@ GROUPS = (
     "checkpoint",
     "keys",
     "baseline",
+    "token",
 )
 """Modules whose `app` is a group of verbs."""
 
