@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, m
 from pipeline.errors import ConfigError, TopicError
 
 SecurityProtocol = Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]
-SaslMechanism = Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]
+SaslMechanism = Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"]
 
 
 class KafkaConfig(BaseModel):
@@ -41,6 +41,16 @@ class KafkaConfig(BaseModel):
     """Its password: set AUDITFUSE_KAFKA__SASL_PASSWORD, not this file."""
     sasl_password_file: Path | None = None
     """A file that holds the password, instead of the variable."""
+    sasl_token_file: Path | None = None
+    """OAUTHBEARER: a file with the token, read for each connection, which the platform renews."""
+    sasl_token_url: str | None = None
+    """OAUTHBEARER: the identity provider's token endpoint, asked with the client's credentials."""
+    sasl_client_id: str | None = None
+    """Who asks there."""
+    sasl_client_secret: SecretStr | None = None
+    """Its secret: set AUDITFUSE_KAFKA__SASL_CLIENT_SECRET, not this file."""
+    sasl_scope: str | None = None
+    """The scope that is asked for, where the provider needs one."""
     session_timeout_ms: int = Field(default=30_000, ge=1_000)
     """A member unheard for so long loses its partitions."""
     heartbeat_interval_ms: int = Field(default=3_000, ge=100)
@@ -74,15 +84,7 @@ class KafkaConfig(BaseModel):
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
-        if self.security_protocol.startswith("SASL"):
-            if not self.sasl_username:
-                raise ValueError(f"sasl_username is missing: {self.security_protocol} needs it")
-            if (self.sasl_password is None) == (self.sasl_password_file is None):
-                raise ValueError(
-                    "give one of sasl_password (AUDITFUSE_KAFKA__SASL_PASSWORD), sasl_password_file"
-                )
-        elif self.sasl_username or self.sasl_password or self.sasl_password_file:
-            raise ValueError(f"sasl_* is set, but security_protocol {self.security_protocol} does not use it")
+        self._require_credentials()
         has_tls_files = self.ssl_cafile or self.ssl_certfile or self.ssl_keyfile
         if has_tls_files and not self._uses_tls:
             raise ValueError(f"ssl_* is set, but security_protocol {self.security_protocol} does not use TLS")
@@ -93,6 +95,29 @@ class KafkaConfig(BaseModel):
         if self.heartbeat_interval_ms * 3 > self.session_timeout_ms:
             raise ValueError("heartbeat_interval_ms must be at most a third of session_timeout_ms")
         return self
+
+    def _require_credentials(self) -> None:
+        """Those that the mechanism takes, and no others."""
+        password = (self.sasl_username, self.sasl_password, self.sasl_password_file)
+        token = (self.sasl_token_file, self.sasl_token_url, self.sasl_client_id, self.sasl_client_secret)
+        if not self.security_protocol.startswith("SASL"):
+            if any((*password, *token)):
+                raise ValueError(
+                    f"sasl_* is set, but security_protocol {self.security_protocol} does not use it"
+                )
+        elif self.sasl_mechanism == "OAUTHBEARER":
+            if any(password):
+                raise ValueError("sasl_username and sasl_password* are not for OAUTHBEARER: give a token")
+            if (self.sasl_token_file is None) == (self.sasl_token_url is None):
+                raise ValueError("give one of sasl_token_file, sasl_token_url for OAUTHBEARER")
+            if self.sasl_token_url and not (self.sasl_client_id and self.sasl_client_secret):
+                raise ValueError("sasl_token_url needs sasl_client_id and sasl_client_secret")
+        elif any(token):
+            raise ValueError(f"sasl_token_* and sasl_client_* are not for {self.sasl_mechanism}")
+        elif not self.sasl_username:
+            raise ValueError(f"sasl_username is missing: {self.security_protocol} needs it")
+        elif (self.sasl_password is None) == (self.sasl_password_file is None):
+            raise ValueError("give one of sasl_password (AUDITFUSE_KAFKA__SASL_PASSWORD), sasl_password_file")
 
     @property
     def _uses_tls(self) -> bool:
@@ -109,9 +134,7 @@ class KafkaConfig(BaseModel):
         if self._uses_tls:
             options["ssl_context"] = self._ssl_context()
         if self.security_protocol.startswith("SASL"):
-            options["sasl_mechanism"] = self.sasl_mechanism
-            options["sasl_plain_username"] = self.sasl_username
-            options["sasl_plain_password"] = self._password()
+            options |= {"sasl_mechanism": self.sasl_mechanism} | self._proof()
         return options
 
     def _ssl_context(self) -> ssl.SSLContext:
@@ -127,6 +150,18 @@ class KafkaConfig(BaseModel):
             named = ", ".join(str(path) for path in files.values() if path is not None)
             raise ConfigError(f"kafka.ssl_*: {named or 'system authorities'}: {error.strerror}") from None
 
+    def _proof(self) -> dict[str, Any]:
+        """What proves who this client is."""
+        if self.sasl_mechanism != "OAUTHBEARER":
+            return {"sasl_plain_username": self.sasl_username, "sasl_plain_password": self._password()}
+        from pipeline.topics.kafka_token import Credentials, FetchedToken, FileToken
+
+        if self.sasl_token_file is not None:
+            return {"sasl_oauth_token_provider": FileToken(self.sasl_token_file)}
+        secret = self.sasl_client_secret.get_secret_value() if self.sasl_client_secret else ""
+        asked = Credentials(self.sasl_token_url or "", self.sasl_client_id or "", secret, self.sasl_scope)
+        return {"sasl_oauth_token_provider": FetchedToken(asked)}
+
     def _password(self) -> str:
         if self.sasl_password is not None:
             return self.sasl_password.get_secret_value()
@@ -140,6 +175,7 @@ class KafkaConfig(BaseModel):
 def unreachable(config: KafkaConfig, error: Exception) -> TopicError:
     """What to say where the cluster does not answer."""
     return TopicError(
-        f"Kafka at {config.bootstrap_servers} does not answer ({type(error).__name__}); check "
-        "kafka.bootstrap_servers, kafka.security_protocol and the network"
+        f"Kafka at {config.bootstrap_servers} does not answer, or does not let this client in "
+        f"({type(error).__name__}); check kafka.bootstrap_servers, kafka.security_protocol, kafka.sasl_* and "
+        "the network"
     )

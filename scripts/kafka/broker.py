@@ -21,7 +21,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -96,7 +96,7 @@ def start(port: int, directory: Path) -> Broker:
     if docker_engine_answers():
         return _start_docker(port)
     if jvm_available():
-        return _start_jvm(port, directory)
+        return start_on_jvm(port, directory)
     raise BrokerError(
         "Apache Kafka needs a Docker engine, or Java 17 and Maven; none of them answers. "
         "Install one, or name a running broker in AUDITFUSE_TEST_KAFKA (tests) or in the configuration."
@@ -154,16 +154,22 @@ def _start_docker(port: int) -> Broker:
     return Broker(f"127.0.0.1:{port}", "Apache Kafka (Docker)", down, lambda: True)
 
 
-def _start_jvm(port: int, directory: Path) -> Broker:
+def start_on_jvm(
+    port: int,
+    directory: Path,
+    settings: Mapping[str, str] | None = None,
+    format_options: Sequence[str] = (),
+) -> Broker:
+    """Start it on the JVM, with further settings over ours and options of its storage tool."""
     directory = directory.resolve()
     directory.mkdir(parents=True, exist_ok=True)
     classpath = _classpath()
-    properties = _write_properties(directory, port)
+    properties = _write_properties(directory, port, settings or {})
     log = directory / "broker.log"
     java = ["java", *JVM_OPTIONS, "-cp", classpath]
     with log.open("wb") as output:
         if not (directory / "log" / "meta.properties").exists():
-            _format(java, properties)
+            _format(java, properties, format_options)
         child = subprocess.Popen(
             [*java, "kafka.Kafka", str(properties)],
             stdout=output,
@@ -181,18 +187,18 @@ def _start_jvm(port: int, directory: Path) -> Broker:
     )
 
 
-def _format(java: list[str], properties: Path) -> None:
+def _format(java: list[str], properties: Path, options: Sequence[str]) -> None:
     cluster_id = base64.urlsafe_b64encode(os.urandom(16)).rstrip(b"=").decode()
     # A leading dash would be read as an option.
     command = [*java, "kafka.tools.StorageTool", "format", "--standalone", f"--cluster-id=A{cluster_id[1:]}"]
     done = subprocess.run(
-        [*command, "--config", str(properties)], capture_output=True, text=True, check=False
+        [*command, *options, "--config", str(properties)], capture_output=True, text=True, check=False
     )
     if done.returncode != 0:
         raise BrokerError(f"Kafka's storage could not be formatted:\n{(done.stdout + done.stderr)[-2000:]}")
 
 
-def _write_properties(directory: Path, port: int) -> Path:
+def _write_properties(directory: Path, port: int, further: Mapping[str, str]) -> Path:
     path = directory / "server.properties"
     # The port is part of what was formatted: a second start on the same files keeps it.
     kept = re.search(r"bootstrap\.servers=127\.0\.0\.1:(\d+)", path.read_text()) if path.exists() else None
@@ -203,6 +209,7 @@ def _write_properties(directory: Path, port: int) -> Path:
         "advertised.listeners": f"PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}",
         "controller.quorum.bootstrap.servers": f"127.0.0.1:{controller}",
         "log.dirs": str(directory / "log"),
+        **further,
     }
     path.write_text("".join(f"{key}={value}\n" for key, value in settings.items()))
     return path
