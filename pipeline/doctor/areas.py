@@ -18,6 +18,7 @@ def areas_of(config: Config, now_ms: NowMs) -> Mapping[str, Area]:
         "redaction": partial(redaction.redaction, config),
         "state database": partial(people.state_database, config),
         "control server": partial(people.control_server, config),
+        "drill": partial(people.drills, config, now_ms),
         "targets": partial(people.page_targets, config),
         "disks": partial(machine.disks, config),
         "clock": machine.clock,

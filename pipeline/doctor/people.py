@@ -3,10 +3,12 @@
 import os
 from collections.abc import Iterator
 
+from pipeline.clock import NowMs
 from pipeline.config import Config
 from pipeline.doctor.machine import sqlite_file
 from pipeline.doctor.model import CheckResult, fails, warning, well
 from pipeline.errors import AuditfuseError
+from pipeline.killswitch.drill import last_good_drill, overdue
 from pipeline.killswitch.operator import NoServerError, Operator
 from pipeline.killswitch.status import PartStatus
 from pipeline.respond.pager import ApprisePager
@@ -61,6 +63,18 @@ def state_database(config: Config) -> Iterator[CheckResult]:
         )
     else:
         yield well("state database", f"{says}, no page waits")
+
+
+def drills(config: Config, now_ms: NowMs) -> Iterator[CheckResult]:
+    """When a trip was last seen to stop what it should."""
+    last = last_good_drill(config.killswitch.journal)
+    complaint = overdue(last, config.killswitch, now_ms())
+    if last is None or complaint:
+        says, _, remedy = (complaint or "there was no good drill yet").partition(": ")
+        yield warning("drill", says, remedy)
+    else:
+        slowest_ms = max(client.last_action_ms or 0.0 for client in last.clients)
+        yield well("drill", f"{len(last.clients)} clients stopped, the last after {slowest_ms:,.0f} ms")
 
 
 def control_server(config: Config) -> Iterator[CheckResult]:

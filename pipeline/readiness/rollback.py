@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import cast
 
+from pipeline.killswitch.drill import last_good_drill, overdue
 from pipeline.readiness.model import DAY_MS, Gate, Question, Subject, gate, listed
 
 QUESTION: Question = "rollback"
@@ -12,8 +13,9 @@ PREVIOUS_EVENTS = 100
 
 
 def rollback(subject: Subject) -> Iterator[Gate]:
-    """The previous version, the reset."""
+    """The previous version, the drill, the reset."""
     yield _previous(subject)
+    yield _drill(subject)
     yield _reset(subject)
 
 
@@ -35,6 +37,19 @@ def _previous(subject: Subject) -> Gate:
         bool(before),
         f"runs {versions[0][0] if versions else 'no version'}; before: {listed(shown)}",
         "send agent_version, and keep the version before ready to deploy",
+    )
+
+
+def _drill(subject: Subject) -> Gate:
+    switch = subject.config.killswitch
+    last = last_good_drill(switch.journal)
+    days = "never" if last is None else f"{(subject.now_ms - last.at_ms) / DAY_MS:,.0f} days ago"
+    return gate(
+        QUESTION,
+        "the kill switch was drilled",
+        overdue(last, switch, subject.now_ms) is None,
+        f"last good drill: {days}",
+        "auditfuse killswitch drill",
     )
 
 

@@ -20,6 +20,7 @@ from pipeline.audit.writer import new_writer_id
 from pipeline.commands.readiness import readiness
 from pipeline.config import load_config
 from pipeline.errors import ConfigError
+from pipeline.killswitch import drill
 from pipeline.respond import tables
 from pipeline.respond.state import StateDatabase
 from schemas.command import Command
@@ -53,6 +54,7 @@ class World:
     old_version: str = "1.3"
     resets: bool = True
     delivered: bool = True
+    drilled_days_ago: float = 3.0
     targets: tuple[str, ...] = ("oncall",)
 
     def build(self, folder: Path) -> None:
@@ -74,6 +76,7 @@ class World:
                 store, CONTROL, [AppendRow.of(made)], writer_id=new_writer_id(), now_ms=lambda: NOW_MS
             )
         self._deliver(folder)
+        drill.keep(folder / "journal", drill_of(NOW_MS - int(self.drilled_days_ago * DAY_MS)))
 
     def _events(self) -> list[dict[str, Any]]:
         step_ms = int(self.days * DAY_MS / EVENTS)
@@ -103,6 +106,20 @@ class World:
         if self.delivered:
             state.write(lambda c: c.execute(insert(tables.deliveries).values(**row, at_ms=NOW_MS - DAY_MS)))
         state.close()
+
+
+def drill_of(at_ms: int) -> drill.DrillResult:
+    measured = drill.ClientMeasure(name="a", kind="flags", last_action_ms=40.0, allowed_again_ms=3_000.0)
+    return drill.DrillResult(
+        trip="trip_1",
+        at_ms=at_ms,
+        by="ana",
+        agent="drill-fleet",
+        good=True,
+        why="",
+        enforcement="enforced",
+        clients=[measured],
+    )
 
 
 def run(folder: Path, *arguments: str) -> Result:
@@ -150,6 +167,7 @@ CASES: list[tuple[str, Callable[[World], object]]] = [
     ("pages arrive", lambda w: setattr(w, "delivered", False)),
     ("pages arrive", lambda w: setattr(w, "targets", ("oncall", "second"))),
     ("the version before is known", lambda w: setattr(w, "old_version", "1.4")),
+    ("the kill switch was drilled", lambda w: setattr(w, "drilled_days_ago", 31.0)),
     ("two people have lifted a trip", lambda w: setattr(w, "resets", False)),
 ]
 
