@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --require-hashes
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo test check lint format kafka docs fault-matrix fuzz tamper-matrix train-tagger lock clean
+.PHONY: help setup setup-dev demo test check lint format kafka docs fault-matrix fuzz fuzz-http tamper-matrix train-tagger lock clean
 
 help:  ## List the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -69,6 +69,9 @@ fault-matrix: setup-dev  ## Every fault at every call that writes the store, as 
 
 fuzz: setup-dev  ## Redaction against stock Presidio on made-up texts: SECONDS=600, COUNT=100000, NAMES=1
 	@PYTHONPATH=tests $(BIN)/python -m support.stock_fuzz $(if $(SECONDS),--seconds $(SECONDS)) $(if $(COUNT),--count $(COUNT)) $(if $(SEED),--seed $(SEED)) $(if $(NAMES),--names)
+
+fuzz-http: setup-dev  ## Every HTTP endpoint against its OpenAPI document: EXAMPLES=500
+	@AUDITFUSE_FUZZ_EXAMPLES=$(or $(EXAMPLES),500) $(BIN)/python -m pytest -q tests/killswitch/test_openapi.py
 
 tamper-matrix: setup-dev  ## Every known attack on the store and the verdicts that show it, as a table
 	@PYTHONPATH=tests $(BIN)/python -m support.tamper_matrix

@@ -40,6 +40,11 @@ class Server(NamedTuple):
     token: str
     """The operator's."""
 
+    @property
+    def url(self) -> str:
+        """The base URL."""
+        return f"http://127.0.0.1:{self.port}"
+
 
 class Connection:
     """One keep-alive connection: a request at a time."""
@@ -83,12 +88,12 @@ def evaluation(agent: str) -> bytes:
 
 
 @contextmanager
-def running(folder: Path) -> Generator[Server]:
-    """Start `auditfuse run` on local topics, wait until it is ready, stop it at the end."""
+def running(folder: Path, config: str = CONFIG) -> Generator[Server]:
+    """Start `auditfuse run` (by default on local topics), wait until it is ready, stop it at the end."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    (folder / "auditfuse.toml").write_text(CONFIG.format(port=port))
+    (folder / "auditfuse.toml").write_text(config.format(port=port))
     environment = {k: v for k, v in os.environ.items() if not k.startswith("AUDITFUSE_")}
     with (folder / "run.log").open("wb") as log:
         process = subprocess.Popen([PROGRAM, "run"], cwd=folder, stdout=log, stderr=log, env=environment)

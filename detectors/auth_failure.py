@@ -51,8 +51,7 @@ class AuthFailure:
                 {"at_s": 18_000, "times": 60, "spread_s": 900, "outcome": "denied"},
                 {"at_s": 18_900, "times": 3, "spread_s": 240, "outcome": "ok"},
             ],
-            fires=["statistical", "statistical"],  # at the page level, then at the trip level
-            trips=True,
+            fires=["statistical"],
         ),
     )
 

@@ -61,15 +61,23 @@ class StatisticConfig(BaseModel):
     """Minutes seen of an agent before the statistic may speak; floors watch from the first event."""
     learning_events: int = Field(default=200, ge=0)
     """Eligible events seen of an agent before the statistic may speak (ratios only)."""
+    learning_hours: int = Field(default=0, ge=0)
+    """Hours since an agent was first seen before the statistic may speak: a day has to be seen to tell a
+    morning from a burst."""
     freeze_below_p: float = Field(default=1e-4, gt=0, lt=1)
     """A minute less likely than this is learned from only after `quiet_minutes` without an episode."""
-    quiet_minutes: int = Field(default=30, ge=1)
+    quiet_minutes: int = Field(default=30, ge=1, le=10_000)
     """An episode ends after so many ordinary minutes in a row; the next one is a new finding."""
     minute_factor: float | None = Field(default=None, gt=1)
     """One minute multiplies the evidence by at most this, so that what is brief is no finding. None: by
     100 for a share, without limit for a rate."""
     relearn_after_minutes: int = Field(default=1440, ge=1)
     """An episode that lasts longer is the new normal: the baseline is learned afresh."""
+
+
+RATE_STATISTIC = StatisticConfig(multiples=(5.0, 10.0, 30.0), learning_hours=96)
+"""Of a rate: its minutes are asked for what is far beyond normal, its hours for the rest. In four days a
+rhythm that is not the day's has been seen twice, most often."""
 
 
 class FloorConfig(BaseModel):
@@ -91,6 +99,8 @@ class Seen(msgspec.Struct, frozen=True):
     """Hits a minute (rate) or the share of hits (ratio) that is normal."""
     log10_e: float
     learned_minutes: int
+    hour_hits: int = 0
+    """Of a rate, hits in the clock hour up to and with these."""
 
 
 class Watermark(NamedTuple):
@@ -103,6 +113,8 @@ class Watermark(NamedTuple):
     newest_ms: Mapping[tuple[str, int], int | None] = {}
     """How far each (topic id, partition) that is waited for has come, in event time: by its rows, or by an
     idle entry. None: has not spoken."""
+    is_halted: bool = False
+    """Whether some partition is halted: nobody waits for it, and what it holds may yet come."""
 
 
 class Conclusion(msgspec.Struct, frozen=True, kw_only=True):

@@ -54,7 +54,16 @@ class ErrorSpike:
                 {"at_s": 18_000, "times": 150, "spread_s": 600, "outcome": "error"},
                 {"at_s": 18_600, "times": 10, "spread_s": 300, "outcome": "ok"},
             ],
-            fires=["statistical", "statistical"],  # at the page level, then at the trip level
+            fires=["statistical"],
+        ),
+        Case(
+            name="most calls fail for three hours",
+            events=[
+                {"at_s": 0, "times": 3000, "spread_s": 18_000, "outcome": "ok"},
+                {"at_s": 18_000, "times": 720, "spread_s": 10_800, "outcome": "error"},
+                {"at_s": 18_010, "times": 240, "spread_s": 10_800, "outcome": "ok"},
+            ],
+            fires=["statistical", "statistical"],  # a page within minutes, a trip in the third hour
             trips=True,
         ),
     )

@@ -21,12 +21,13 @@ Flags = NDArray[np.bool_]
 LOG_HEADROOM = np.log(1e4)
 """The statistic is capped at `trip_at` times this, so that it falls soon after the trouble ends.
 A cap only lowers it, which keeps the bound."""
+HOUR_MINUTES = 60
 IDLE_CREDIT_MINUTES = 60
 """Of a longer silence the baseline learns only this much: an agent that was off for a weekend must
 not look like a burst on Monday."""
 PRIOR_RATE_HITS, PRIOR_RATE_MINUTES = 0.5, 10.0
 PRIOR_RATIO_HITS, PRIOR_RATIO_EVENTS = 0.2, 10.0
-MAX_RATIO, CERTAIN_RATIO = 0.9, 1 - 1e-6
+MAX_RATIO, CERTAIN_RATIO = 0.97, 1 - 1e-6
 PRIOR_SPREAD, PRIOR_SPREAD_MINUTES = 0.2, 60.0
 """Before a rate was watched for an hour, its minutes vary like a negative binomial of shape 5."""
 DISPERSION_BOUNDS = (0.05, 50.0)
@@ -36,9 +37,14 @@ CLUSTER_BOUNDS, PRIOR_CLUSTER_HITS = (1.0, 20.0), 10.0
 themselves: by all of it costs as much time as it saves false findings, and tempers see to the rest."""
 LOG_MINUTE_CAP = float(np.log(100))
 """One minute's share is at most so much evidence: a single tool call and its retries never page."""
-LOG_HIT_CAP, LOG_SHARE_HIT_CAP = 0.3, 1.5
-"""One hit is at most so much evidence, of a rate and of a share: a finding takes about sixty hits of a rate,
+LOG_HIT_CAP, LOG_SHARE_HIT_CAP = 0.2, 1.5
+"""One hit is at most so much evidence, of a rate and of a share: a finding takes about ninety hits of a rate,
 a dozen of a share, however rare they were."""
+FULL_HITS, LEAST_WORTH = 7.5, 0.4
+"""Of a rate that expects fewer hits in an hour, one is worth less by as much, down to LEAST_WORTH of it: what
+is seldom comes in sessions."""
+TRIP_SLACK, TRIP_MULTIPLE = 2.0, 3.0
+"""A trip takes a share whose odds are likelier at six times the highest that is normal than at twice that."""
 TOP_SLACK = 1.4
 """A rate may exceed its busiest ordinary hour by so much."""
 
@@ -59,12 +65,15 @@ class Judged(NamedTuple):
 
     log_ratio: Floats
     log_p: Floats
-    """Natural log of an upper bound (Chernoff) of the chance of as many hits under the baseline."""
+    """Natural log of an upper bound (Chernoff) of the chance of as many hits under the baseline. Untempered:
+    a temper is about the past, and must not make an ongoing fault look ordinary."""
     normal: Floats
     """The baseline in the detector's unit."""
     spread: Floats
     """What this minute adds to the baseline's spread."""
     scale: Floats
+    log_trip: Floats
+    """Log ratio of a share's minute for a trip; 0 for a rate, whose hours speak for one."""
 
 
 class RateNull(NamedTuple):
@@ -106,10 +115,16 @@ def judge_rate(config: StatisticConfig, null: RateNull, hits: Ints | Floats) -> 
     log_ratio = np.minimum(
         log_ratio, np.inf if config.minute_factor is None else np.log(config.minute_factor)
     )
-    log_ratio = np.minimum(log_ratio, LOG_HIT_CAP * x[:, None])
+    log_ratio = np.minimum(log_ratio, (LOG_HIT_CAP * hit_worth(HOUR_MINUTES * mean) * x)[:, None])
     above = np.maximum(x, highest)
     log_p = -(above * np.log(above / highest) - (above + shape) * np.log((above + shape) / (highest + shape)))
-    return Judged(log_ratio, log_p / temper, mean, (x - mean) ** 2 - mean, mean**2)
+    none = np.zeros_like(mean)
+    return Judged(log_ratio, log_p, mean, (x - mean) ** 2 - mean, mean**2, none)
+
+
+def hit_worth(hits_an_hour: Floats) -> Floats:
+    """The part of the most evidence that one hit may be, by how many are expected in an hour."""
+    return np.clip(hits_an_hour / FULL_HITS, LEAST_WORTH, 1.0)
 
 
 def idle_rate(config: StatisticConfig, null: RateNull) -> Floats:
@@ -127,24 +142,32 @@ def judge_ratio(
     total = base.weight + PRIOR_RATIO_EVENTS
     mean = (base.hits + PRIOR_RATIO_HITS) / total
     cluster = (base.spread + PRIOR_CLUSTER_HITS) / (base.scale + PRIOR_CLUSTER_HITS)
-    temper = temper * np.sqrt(np.clip(cluster, *CLUSTER_BOUNDS))
+    clumped = np.sqrt(np.clip(cluster, *CLUSTER_BOUNDS))
+    temper = temper * clumped
     error = 2 * np.sqrt((base.hits + 1) * temper) / total
     null = np.minimum(MAX_RATIO, config.slack * mean + error)
     # Where nearly all are hits already, there is nothing above to find.
     null = np.minimum(CERTAIN_RATIO, np.maximum(null, mean + error))
-    odds = (null / (1 - null))[:, None] * np.asarray(config.multiples)
+    cap = LOG_MINUTE_CAP if config.minute_factor is None else float(np.log(config.minute_factor))
+    log_ratio = _share_ratio(x, n, null, config.multiples, temper, cap)
+    trip_null = TRIP_SLACK * null / (1 + (TRIP_SLACK - 1) * null)
+    log_trip = _share_ratio(x, n, trip_null, (TRIP_MULTIPLE,), temper, cap)[:, 0]
+    share = np.clip(np.maximum(x / n, null), 1e-12, 1 - 1e-12)
+    log_p = -n * (share * np.log(share / null) + (1 - share) * np.log((1 - share) / (1 - null)))
+    return Judged(log_ratio, log_p / clumped, mean, (x - n * mean) ** 2, n * mean * (1 - mean), log_trip)
+
+
+def _share_ratio(
+    x: Floats, n: Floats, null: Floats, multiples: tuple[float, ...], temper: Floats, cap: float
+) -> Floats:
+    """Log likelihood ratios of x hits among n (keys × multiples of the null's odds), capped."""
+    odds = (null / (1 - null))[:, None] * np.asarray(multiples)
     alternatives = odds / (1 + odds)
     log_ratio = (
         x[:, None] * np.log(alternatives / null[:, None])
         + (n - x)[:, None] * np.log((1 - alternatives) / (1 - null)[:, None])
     ) / temper[:, None]
-    log_ratio = np.minimum(
-        log_ratio, LOG_MINUTE_CAP if config.minute_factor is None else np.log(config.minute_factor)
-    )
-    log_ratio = np.minimum(log_ratio, LOG_SHARE_HIT_CAP * x[:, None])
-    share = np.clip(np.maximum(x / n, null), 1e-12, 1 - 1e-12)
-    log_p = -n * (share * np.log(share / null) + (1 - share) * np.log((1 - share) / (1 - null)))
-    return Judged(log_ratio, log_p / temper, mean, (x - n * mean) ** 2, n * mean * (1 - mean))
+    return np.minimum(np.minimum(log_ratio, cap), LOG_SHARE_HIT_CAP * x[:, None])
 
 
 def add_minute(log_r: Floats, log_ratio: Floats, cap: float) -> Floats:

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from detectors.base import Case, DetectorConfig, FloorConfig, Seen, StatisticConfig, TestKind, runbook_of
+from detectors.base import (
+    RATE_STATISTIC,
+    Case,
+    DetectorConfig,
+    FloorConfig,
+    Seen,
+    StatisticConfig,
+    TestKind,
+    runbook_of,
+)
 from schemas.finding import Severity
 
 if TYPE_CHECKING:
@@ -14,7 +23,7 @@ if TYPE_CHECKING:
 class ExternalBurstConfig(DetectorConfig):
     """When acting on the outside becomes a finding."""
 
-    statistic: StatisticConfig = StatisticConfig()
+    statistic: StatisticConfig = RATE_STATISTIC
     """The test of external actions a minute against the agent's own rate."""
     floor: FloorConfig = FloorConfig(per_minute=60)
     """External actions a minute that no agent should make. Raise it for agents that send in bulk."""
@@ -44,14 +53,13 @@ class ExternalBurst:
             ],
         ),
         Case(
-            name="one message every two minutes becomes forty a minute",
+            name="five messages an hour become thirty a minute",
             events=[
-                {"at_s": 0, "times": 150, "spread_s": 18_000, "action_kind": "external"},
-                {"at_s": 18_000, "times": 120, "spread_s": 180, "action_kind": "external"},
-                {"at_s": 18_180, "times": 3, "spread_s": 180, "action_kind": "read"},
+                {"at_s": 0, "times": 600, "spread_s": 432_000, "action_kind": "external"},
+                {"at_s": 432_000, "times": 300, "spread_s": 600, "action_kind": "external"},
+                {"at_s": 432_600, "times": 3, "spread_s": 180, "action_kind": "read"},
             ],
-            fires=["statistical", "statistical"],  # at the page level, then at the trip level
-            trips=True,
+            fires=["statistical"],
         ),
     )
 
@@ -75,7 +83,8 @@ class ExternalBurst:
 
     def say_statistic(self, seen: Seen) -> str:
         return (
-            f"External actions have risen: at least {seen.hits} this minute, {seen.baseline:.2g} are normal "
+            f"External actions have risen: at least {seen.hits} in this minute and {seen.hour_hits:,} in "
+            f"this hour, {seen.baseline:.2g} a minute is normal "
             f"(e-value 1e{seen.log10_e:.0f})"
         )
 

@@ -33,6 +33,11 @@ class Heartbeat:
             self._before.append(-PATIENCE_MINUTES)
         return number
 
+    def ranks(self) -> list[int]:
+        """Of each number the place of its partition among all, by name."""
+        rank = {partition: place for place, partition in enumerate(sorted(self._numbers))}
+        return [rank[partition] for partition in self._numbers]
+
     def hear(self, partition: Partition, minutes: Iterable[int]) -> None:
         """Rows ended in these minutes."""
         number = self.number(partition)

@@ -41,8 +41,7 @@ class Latency:
                 {"at_s": 18_000, "times": 240, "spread_s": 720, "duration_ns": 2_000_000_000},
                 {"at_s": 18_720, "times": 10, "spread_s": 300, "duration_ns": 200_000_000},
             ],
-            fires=["statistical", "statistical"],  # at the page level, then at the trip level
-            trips=True,
+            fires=["statistical"],
         ),
         Case(
             name="a stall of two minutes stays quiet",

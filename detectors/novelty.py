@@ -83,7 +83,8 @@ class Novelty:
                 config.forget_days,
                 config.max_agents,
                 config.max_items,
-            )
+            ),
+            tuple(KINDS),
         )
 
     def observe(self, rows: pl.DataFrame) -> list[Conclusion]:

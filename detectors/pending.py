@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 if TYPE_CHECKING:
     import polars as pl
 
@@ -14,7 +16,8 @@ MERGE_FRAMES = 64
 class Pending:
     """Distinct groups per minute, given out once, in time order. Counts of equal groups are added up.
 
-    Beyond `max_rows` groups the older half is given out early: then arrival can show.
+    Columns are numbers: names wait as hashes. Beyond `max_rows` groups the older half is given out early:
+    then arrival can show.
     """
 
     def __init__(
@@ -31,8 +34,8 @@ class Pending:
         self._by = ["minute", *by]
         self._counted = list(counted)
         self._told_apart_by = self._by if told_apart_by is None else ["minute", *told_apart_by]
-        self._schema: dict[str, pl.DataType] = {"minute": pl.Int64(), **by}
-        self._schema |= dict.fromkeys(counted, pl.Int64())
+        self._schema: dict[str, pl.DataType] = {"minute": pl.Int32(), **by}
+        self._schema |= dict.fromkeys(counted, pl.UInt32())
         self._max_rows = max_rows
         self._frames: list[pl.DataFrame] = []
         self._rows = 0
@@ -43,7 +46,9 @@ class Pending:
         """Add groups: a frame with `minute` and all columns; what is too late for its minute is left out."""
         import polars as pl
 
-        open_ = grouped.filter(pl.col("minute") >= self.closed_minute).select(list(self._schema))
+        open_ = grouped.filter(pl.col("minute") >= self.closed_minute).select(
+            pl.col(name).cast(dtype) for name, dtype in self._schema.items()
+        )
         if open_.height:
             self._frames.append(open_)
             self._rows += open_.height
@@ -68,6 +73,11 @@ class Pending:
         self._frames, self._rows = [rest] if rest.height else [], rest.height
         return due.sort("minute")
 
+    @property
+    def frames(self) -> Sequence[pl.DataFrame]:
+        """What waits."""
+        return self._frames
+
     def _forced(self) -> int:
         if self._rows > self._max_rows:
             self._merge()
@@ -88,21 +98,30 @@ class Pending:
             ]
         self._rows = self._frames[0].height if self._frames else 0
 
-    def frame(self, rows: Sequence[Any]) -> pl.DataFrame:
-        """Groups given out before, from a snapshot."""
+    def saved(self, frame: pl.DataFrame) -> dict[str, bytes]:
+        """A frame of these columns, as a snapshot holds it."""
+        return {name: frame[name].to_numpy().tobytes() for name in self._schema}
+
+    def frame(self, saved: Mapping[str, bytes]) -> pl.DataFrame:
+        """What `saved` gave."""
         import polars as pl
 
-        return pl.DataFrame(rows, schema=self._schema, orient="row")
+        return pl.DataFrame(
+            {
+                name: pl.Series(name, np.frombuffer(saved[name], str(dtype).lower()), dtype)
+                for name, dtype in self._schema.items()
+            }
+        )
 
     def state(self) -> dict[str, Any]:
         """What a snapshot holds."""
         self._merge()
-        rows = self._frames[0].sort(self._by).rows() if self._frames else []
+        rows = self.saved(self._frames[0].sort(self._by)) if self._frames else None
         return {"rows": rows, "closed": self.closed_minute}
 
     def load(self, state: dict[str, Any]) -> None:
         """Take over a snapshot's state."""
-        if state["rows"]:
+        if state["rows"] is not None:
             self._frames = [self.frame(state["rows"])]
             self._rows = self._frames[0].height
         self.closed_minute = state["closed"]

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 class PersonalDataConfig(DetectorConfig):
     """When personal data in steps becomes a finding."""
 
-    statistic: StatisticConfig = StatisticConfig()
+    statistic: StatisticConfig = StatisticConfig(slack=2.0)
     """The test of the share of steps that carry personal data against the agent's own."""
     floor: FloorConfig = FloorConfig(per_minute=2000)
     """Personal values a minute that count without learning. Lower it for agents that see one customer at a
@@ -73,8 +73,7 @@ class PersonalData:
                 },
                 {"at_s": 18_900, "times": 3, "spread_s": 240},
             ],
-            fires=["statistical", "statistical"],  # at the page level, then at the trip level
-            trips=True,
+            fires=["statistical"],
         ),
     )
 

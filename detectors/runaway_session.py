@@ -151,12 +151,12 @@ class RunawaySession(RowRule):
         counted = bound.select(
             "one", "half_day", quarter.alias("quarter"), pl.int_range(pl.len()).alias("row")
         )
-        grouped = counted.group_by("one", "half_day", maintain_order=True).agg(
+        grouped = counted.group_by("one", "half_day").agg(
             pl.len(),
-            pl.lit(2, pl.Int64).pow("quarter").cast(pl.Int64).bitwise_or().alias("active"),
+            pl.lit(2, pl.Int64).pow("quarter").cast(pl.UInt64).bitwise_or().alias("active"),
             pl.col("row").first(),
         )
-        days = self._steps.add(*(grouped[name].to_list() for name in ("one", "half_day", "len", "active")))
+        days = self._steps.add(*(grouped[name].to_numpy() for name in ("one", "half_day", "len", "active")))
         found: list[tuple[Violation, str]] = []
         for day in days:
             whose, row = _whose(bound, grouped["row"][day.row])
@@ -198,7 +198,7 @@ class RunawaySession(RowRule):
             runs = self._runs[partition] = Runs(self.config.max_sessions, self._least.same_calls)
         call = calls.select(pl.struct("action", "target").hash(24)).to_series()
         found: list[tuple[Violation, str]] = []
-        for number, length in runs.add(calls["one"].to_list(), call.to_list()):
+        for number, length in runs.add(calls["one"].to_numpy(), call.to_numpy()):
             whose, row = _whose(calls, number)
             if length % self._limits(whose[0], whose[1]).same_calls == 0:
                 found.append((_violation(whose, calls["half_day"][number], "same_calls"), row))

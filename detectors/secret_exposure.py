@@ -54,8 +54,7 @@ class SecretExposure:
                 {"at_s": 18_000, "times": 60, "spread_s": 900, "redactions": [{"key": "JWT", "value": 1}]},
                 {"at_s": 18_900, "times": 3, "spread_s": 240},
             ],
-            fires=["statistical", "statistical"],  # at the page level, then at the trip level
-            trips=True,
+            fires=["statistical"],
         ),
     )
 

@@ -26,6 +26,8 @@ COLUMN_OF = {"target": "target", "model": "model", "tool": "action"}
 is named."""
 MAX_SHOWN, MAX_AGENTS = 10, 1000
 """Agents that a finding names, and that its evidence lists."""
+MAX_FAILING = 50_000
+"""Names of failing agents that are kept before those out of the window are forgotten."""
 PRIOR_AGENTS = 20.0
 """What is not known well is taken to fail for one agent in so many."""
 
@@ -123,10 +125,14 @@ class SharedDependency:
         from detectors.pending import Pending
 
         self.config = config
-        by: dict[str, pl.DataType] = {name: pl.String() for name in ("env", "kind", "name", "agent")}
-        self._pending: Pending = Pending(by, ["calls", "failed"])
+        self._pending: Pending = Pending(
+            {"dependency": pl.UInt64(), "agent": pl.UInt64()}, ["calls", "failed"]
+        )
         self._window: pl.DataFrame | None = None
         """Closed minutes that the next windows reach back to."""
+        self._names: dict[int, Name] = {}
+        self._agents: dict[int, str] = {}
+        """Of dependencies, and of agents that fail, by hash."""
         self._usual: OrderedDict[Name, Usual] = OrderedDict()
         self._failing_until: dict[Name, int] = {}
 
@@ -141,11 +147,28 @@ class SharedDependency:
             if kind == "tool":
                 used = used.filter(pl.col("action_kind") != "none")
             if used.height:
-                grouped = used.group_by("minute", "env", pl.col(column).alias("name"), "agent").agg(
-                    pl.len().cast(pl.Int64).alias("calls"), failed.sum().cast(pl.Int64).alias("failed")
+                named = pl.struct("env", pl.lit(kind).alias("kind"), pl.col(column).alias("name"))
+                used = used.select(
+                    "minute", "env", pl.col(column).alias("name"), "agent", failed.alias("fails"),
+                    named.hash(42).alias("dependency"), pl.col("agent").hash(43).alias("whose"),
+                )  # fmt: skip
+                self._learn_names(kind, used)
+                grouped = used.group_by("minute", "dependency", pl.col("whose").alias("agent")).agg(
+                    pl.len().alias("calls"), pl.col("fails").sum().alias("failed")
                 )
-                self._pending.add(grouped.with_columns(pl.lit(kind).alias("kind")))
+                self._pending.add(grouped)
         return []
+
+    def _learn_names(self, kind: str, used: pl.DataFrame) -> None:
+        import polars as pl
+
+        for hash_, environment, name in (
+            used.select("dependency", "env", "name").unique("dependency").iter_rows()
+        ):
+            if hash_ not in self._names:
+                self._names[hash_] = Name(environment, kind, name)
+        for hash_, agent in used.filter("fails").select("whose", pl.col("agent")).unique("whose").iter_rows():
+            self._agents.setdefault(hash_, agent)
 
     def close(self, watermark: Watermark) -> list[Conclusion]:
         """Judge the minutes that have closed."""
@@ -157,7 +180,22 @@ class SharedDependency:
         conclusions = list(self._judge(due))
         while len(self._usual) > self.config.max_names:
             self._usual.popitem(last=False)
+        self._forget_names()
         return conclusions
+
+    def _forget_names(self) -> None:
+        """Names of what neither waits nor is in the window go, once there are too many."""
+        if len(self._names) <= 2 * self.config.max_names and len(self._agents) <= MAX_FAILING:
+            return
+        frames = [*self._pending.frames, *([] if self._window is None else [self._window])]
+        used = {hash_ for frame in frames for hash_ in frame["dependency"].unique().to_list()}
+        failing = {
+            hash_
+            for frame in frames
+            for hash_ in frame.filter(frame["failed"] > 0)["agent"].unique().to_list()
+        }
+        self._names = {hash_: name for hash_, name in self._names.items() if hash_ in used}
+        self._agents = {hash_: agent for hash_, agent in self._agents.items() if hash_ in failing}
 
     def _judge(self, due: pl.DataFrame) -> Iterator[Conclusion]:
         import polars as pl
@@ -167,39 +205,32 @@ class SharedDependency:
         self._window = seen.filter(pl.col("minute") >= reach)
         suspects = self._suspects(seen)
         fails = (pl.col("failed") * 2 >= pl.col("calls")).sum().cast(pl.Int64)
-        minutes = due.group_by("minute", "env", "kind", "name").agg(pl.len(), fails.alias("failing"))
-        shared = minutes.filter(pl.col("len") > 1).sort("minute", "env", "kind", "name")
-        for (minute,), part in shared.group_by("minute", maintain_order=True):
-            rows = [(Name(*row[1:4]), row[4], row[5]) for row in part.iter_rows()]
-            called = {name for name, _, _ in rows}
-            outages = self._outages(int(minute), called, suspects)  # pyright: ignore[reportArgumentType] (an integer column)
-            yield from outages
+        minutes = due.group_by("minute", "dependency").agg(pl.len(), fails.alias("failing"))
+        shared = minutes.filter(pl.col("len") > 1).sort("minute", "dependency")
+        for (at,), part in shared.group_by("minute", maintain_order=True):
+            minute = int(at)  # pyright: ignore[reportArgumentType] (an integer column)
+            rows = [
+                (self._names[hash_], agents, failing)
+                for _, hash_, agents, failing in part.iter_rows()
+                if hash_ in self._names
+            ]
+            yield from self._outages(minute, {name for name, _, _ in rows}, suspects)
             for name, agents, failing in rows:
-                if self._failing_until.get(name, -1) < int(minute):  # pyright: ignore[reportArgumentType] (an integer column)
-                    self._learn(name, int(minute), agents, failing)  # pyright: ignore[reportArgumentType] (an integer column)
+                if self._failing_until.get(name, -1) < minute:
+                    self._learn(name, minute, agents, failing)
 
-    def _suspects(self, seen: pl.DataFrame) -> dict[Name, list[tuple[int, str, int, int]]]:
+    def _suspects(self, seen: pl.DataFrame) -> pl.DataFrame:
         """The rows of what enough agents failed at in some minute: mostly of nothing."""
         import polars as pl
 
         failing = seen.filter(pl.col("failed") > 0)
-        names = failing.group_by("env", "kind", "name").agg(pl.col("agent").n_unique().alias("agents"))
+        names = failing.group_by("dependency").agg(pl.col("agent").n_unique().alias("agents"))
         names = names.filter(pl.col("agents") >= self.config.min_agents)
-        if names.is_empty():
-            return {}
-        found: dict[Name, list[tuple[int, str, int, int]]] = {}
-        rows = seen.join(names, on=["env", "kind", "name"], how="semi").sort("minute")
-        for minute, env, kind, name, agent, calls, failed in rows.iter_rows():
-            found.setdefault(Name(env, kind, name), []).append((minute, agent, calls, failed))
-        return found
+        return seen.join(names, on="dependency", how="semi") if names.height else seen.clear()
 
-    def _outages(
-        self, minute: int, called: set[Name], suspects: dict[Name, list[tuple[int, str, int, int]]]
-    ) -> Iterator[Conclusion]:
+    def _outages(self, minute: int, called: set[Name], suspects: pl.DataFrame) -> Iterator[Conclusion]:
         """Those of this minute, the one that explains most first: what it explains makes no other."""
-        outages = [
-            o for name in called & suspects.keys() if (o := self._outage(name, minute, suspects[name]))
-        ]
+        outages = [outage for outage in self._failing(minute, suspects) if outage.name in called]
         order = list(COLUMN_OF)
         outages.sort(
             key=lambda o: (
@@ -220,20 +251,30 @@ class SharedDependency:
         for name in [n for n, m in self._failing_until.items() if m < minute - self.config.quiet_minutes]:
             del self._failing_until[name]
 
-    def _outage(self, name: Name, minute: int, rows: list[tuple[int, str, int, int]]) -> Outage | None:
-        agents: dict[str, bool] = {}
-        for at, agent, calls, failed in rows:  # in the order of minutes: each agent's latest counts
-            if minute - self.config.window_minutes < at <= minute:
-                agents[agent] = failed * 2 >= calls
-        failing = sorted(agent for agent, fails in agents.items() if fails)
-        share = len(failing) / len(agents) if agents else 0.0
-        if len(failing) < self.config.min_agents or share < self.config.min_share:
-            return None
-        usual = self._usual_share(name, minute)
-        null = min(self.config.slack * usual, 0.999)
-        if share <= null or len(agents) * _divergence(share, null) < -math.log(self.config.p):
-            return None
-        return Outage(name, len(agents), tuple(failing), usual)
+    def _failing(self, minute: int, suspects: pl.DataFrame) -> Iterator[Outage]:
+        """What fails for many of those that called it within the window: of each the latest minute counts."""
+        import polars as pl
+
+        if suspects.is_empty():
+            return
+        within = (pl.col("minute") > minute - self.config.window_minutes) & (pl.col("minute") <= minute)
+        latest = suspects.filter(within).sort("minute").unique(["dependency", "agent"], keep="last")
+        fails = pl.col("failed") * 2 >= pl.col("calls")
+        shares = latest.group_by("dependency").agg(pl.len().alias("calling"), fails.sum().alias("failing"))
+        many = (pl.col("failing") >= self.config.min_agents) & (
+            pl.col("failing") >= self.config.min_share * pl.col("calling")
+        )
+        for hash_, calling, failing in shares.filter(many).iter_rows():
+            name = self._names.get(hash_)
+            usual = 0.0 if name is None else self._usual_share(name, minute)
+            null = min(self.config.slack * usual, 0.999)
+            share = failing / calling
+            if name is None or share <= null:
+                continue
+            if calling * _divergence(share, null) >= -math.log(self.config.p):
+                whose = latest.filter((pl.col("dependency") == hash_) & fails)["agent"].to_list()
+                agents = sorted(self._agents[agent] for agent in whose if agent in self._agents)
+                yield Outage(name, calling, tuple(agents), usual)
 
     def _usual_share(self, name: Name, minute: int) -> float:
         usual = self._decayed(name, minute)
@@ -280,7 +321,9 @@ class SharedDependency:
         """What waits, what is usual, and what fails."""
         return {
             "pending": self._pending.state(),
-            "window": [] if self._window is None else self._window.rows(),
+            "window": None if self._window is None else self._pending.saved(self._window),
+            "names": [(hash_, *name) for hash_, name in self._names.items()],
+            "agents": list(self._agents.items()),
             "usual": [(*name, *usual) for name, usual in self._usual.items()],
             "failing": [(*name, minute) for name, minute in self._failing_until.items()],
         }
@@ -288,7 +331,9 @@ class SharedDependency:
     def load(self, state: Any) -> None:
         """Take over a snapshot's state."""
         self._pending.load(state["pending"])
-        if state["window"]:
+        self._names = {hash_: Name(*name) for hash_, *name in state["names"]}
+        self._agents = dict(state["agents"])
+        if state["window"] is not None:
             self._window = self._pending.frame(state["window"])
         for environment, kind, name, agents, failing, minute in state["usual"]:
             self._usual[Name(environment, kind, name)] = Usual(agents, failing, minute)

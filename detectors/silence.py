@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
 import math
-from collections.abc import Sequence
+from sys import intern
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from pydantic import Field
@@ -83,12 +82,13 @@ class Silence:
         from detectors.rhythm import Rhythm
 
         self.config = config
-        self._spoke: Pending = Pending(
-            {"env": pl.String(), "agent": pl.String(), "topic_id": pl.String(), "partition": pl.Int32()}
-        )
+        self._spoke: Pending = Pending({"who": pl.UInt64(), "home": pl.UInt16()})
+        self._names: dict[int, tuple[str, str]] = {}
+        """(environment, agent) by hash, of those without a rhythm yet."""
         self._heartbeat = Heartbeat()
         self._rhythm: Rhythm = Rhythm(config.max_agents, math.log(config.p), config.pauses)
-        self._quiet: dict[Key, Quiet] = {}
+        self._quiet: dict[int, Quiet] = {}
+        """By the agent's hash."""
         self._next_minute: int | None = None
 
     def observe(self, rows: pl.DataFrame) -> list[Conclusion]:
@@ -98,10 +98,20 @@ class Silence:
         if rows.is_empty():
             return []
         punctual = rows.filter(~pl.col("late"))["minute"].unique().to_list()
-        self._heartbeat.hear(rows.select("topic_id", "partition").row(0), punctual)
+        partition = rows.select("topic_id", "partition").row(0)
+        self._heartbeat.hear(partition, punctual)
         minute = pl.when(pl.col("late")).then(pl.col("broker_time_ms") // MINUTE_MS).otherwise("minute")
-        spoke = rows.filter(pl.col("bound")).with_columns(minute.alias("minute"))
-        self._spoke.add(spoke.unique(["minute", "key"]))
+        spoke = rows.filter(pl.col("bound")).select("key", "env", "agent", minute.alias("minute"))
+        spoke = spoke.unique(["minute", "key"]).with_columns(
+            pl.struct("env", "agent").hash(41).alias("who"),
+            pl.lit(self._heartbeat.number(partition), pl.UInt16).alias("home"),
+        )
+        self._spoke.add(spoke)
+        unknown = spoke.filter(pl.Series(self._rhythm.places(spoke["who"].to_numpy()) < 0, dtype=pl.Boolean))
+        for who, environment, agent in unknown.select("who", "env", "agent").iter_rows():
+            self._names.setdefault(who, (intern(environment), intern(agent)))
+        while len(self._names) > 2 * self.config.max_agents:
+            del self._names[next(iter(self._names))]
         return []
 
     def close(self, watermark: Watermark) -> list[Conclusion]:
@@ -119,23 +129,38 @@ class Silence:
         if at is None or at >= end:
             return []
         conclusions: list[Conclusion] = []
-        rows = due.iter_rows()
-        speakers = {minute: list(part) for minute, part in itertools.groupby(rows, key=lambda row: row[0])}
+        spoken = self._speakers(due)
         for minute in range(at, end):
-            conclusions += self._pass(minute, speakers.get(minute, ()))
+            conclusions += self._pass(minute, spoken.get(minute))
         self._next_minute = end
-        for gone in self._rhythm.evict():
-            self._quiet.pop(gone, None)
+        for who, gone in self._rhythm.evict():
+            self._quiet.pop(who, None)
+            self._names[who] = (gone.environment, gone.agent_id)
         return conclusions
 
     def forget(self, environment: str, agent_id: str) -> None:
         """What it does now is accepted as its new normal: its rhythm is learned anew."""
-        for key, place in self._rhythm.places.items():
-            if key.agent_id == agent_id and environment in ("", key.environment):
-                self._rhythm.forget(place, (self._next_minute or 0) // MINUTES_PER_HOUR)
-                self._quiet.pop(key, None)
+        hour = (self._next_minute or 0) // MINUTES_PER_HOUR
+        for who in self._rhythm.forget(environment, agent_id, hour):
+            self._quiet.pop(who, None)
 
-    def _pass(self, minute: int, speakers: Sequence[tuple[Any, ...]]) -> list[Conclusion]:
+    def _speakers(self, due: pl.DataFrame) -> dict[int, pl.DataFrame]:
+        """By minute who spoke, each once, with the home that is last by name."""
+        import polars as pl
+
+        if due.is_empty():
+            return {}
+        rank = pl.Series(self._heartbeat.ranks(), dtype=pl.UInt16)
+        ranked = due.with_columns(pl.Series("rank", rank.gather(due["home"])))
+        once = ranked.sort("minute", "who", "rank").unique(
+            ["minute", "who"], keep="last", maintain_order=True
+        )
+        return {
+            minute: part  # pyright: ignore[reportReturnType] (an integer column)
+            for (minute,), part in once.group_by("minute", maintain_order=True)
+        }
+
+    def _pass(self, minute: int, speakers: pl.DataFrame | None) -> list[Conclusion]:
         import numpy as np
 
         hour = minute // MINUTES_PER_HOUR
@@ -145,31 +170,31 @@ class Silence:
         if alive.any():
             rhythm.pass_minute(alive)
         ended: list[Conclusion] = []
-        if speakers:
-            homes = {
-                Key(env, agent, ""): self._heartbeat.number((topic_id, partition))
-                for _, env, agent, topic_id, partition in sorted(speakers)
-            }
-            places = [rhythm.place(key, hour) for key in homes]
-            rhythm.speak(np.array(places), minute, np.array(list(homes.values())))
-            ended = [self._ended(key) for key in homes if key in self._quiet]
+        if speakers is not None:
+            who, homes = speakers["who"].to_numpy(), speakers["home"].to_numpy()
+            new = [hash_ for hash_ in who[rhythm.places(who) < 0].tolist() if hash_ in self._names]
+            rhythm.meet({hash_: self._names.pop(hash_) for hash_ in new}, hour)
+            places = rhythm.places(who)
+            rhythm.speak(places[places >= 0], minute, homes[places >= 0])
+            heard = set(who.tolist()) & self._quiet.keys() if self._quiet else ()
+            ended = [self._ended(hash_) for hash_ in sorted(heard)]
         return ended + [c for place in rhythm.over() if (c := self._began(int(place), minute))]
 
     def _began(self, place: int, minute: int) -> Conclusion | None:
-        key = self._rhythm.keys[place]
-        if key is None or key in self._quiet:
+        who = self._rhythm.hash(place)
+        if who in self._quiet:
             return None
-        quiet = Quiet(
-            int(self._rhythm.last[place]) + 1,
+        quiet = self._quiet[who] = Quiet(
+            int(self._rhythm["last"][place]) + 1,
             minute + 1,
             self._rhythm.usual(place),
             round(self._rhythm.normal_pause(place), 1),
         )
-        self._quiet[key] = quiet
-        return self._conclusion(key, quiet)
+        return self._conclusion(self._rhythm.key(place), quiet)
 
-    def _ended(self, key: Key) -> Conclusion:
-        return self._conclusion(key, self._quiet.pop(key), withdrawn="The agent speaks again")
+    def _ended(self, who: int) -> Conclusion:
+        key = self._rhythm.key(self._rhythm.place(who))
+        return self._conclusion(key, self._quiet.pop(who), withdrawn="The agent speaks again")
 
     def _conclusion(self, key: Key, quiet: Quiet, withdrawn: str | None = None) -> Conclusion:
         minutes = quiet.end_minute - quiet.start_minute
@@ -194,16 +219,18 @@ class Silence:
         """Who spoke, who usually does, and who is silent."""
         return {
             "spoke": self._spoke.state(),
+            "names": [(who, *names) for who, names in self._names.items()],
             "heartbeat": self._heartbeat.state(),
             "rhythm": self._rhythm.state(),
-            "quiet": [(*key[:2], *quiet) for key, quiet in self._quiet.items()],
+            "quiet": [(who, *quiet) for who, quiet in self._quiet.items()],
             "next": self._next_minute,
         }
 
     def load(self, state: Any) -> None:
         """Take over a snapshot's state."""
         self._spoke.load(state["spoke"])
+        self._names = {who: (environment, agent) for who, environment, agent in state["names"]}
         self._heartbeat.load(state["heartbeat"])
         self._rhythm.load(state["rhythm"])
-        self._quiet = {Key(env, agent, ""): Quiet(*quiet) for env, agent, *quiet in state["quiet"]}
+        self._quiet = {who: Quiet(*quiet) for who, *quiet in state["quiet"]}
         self._next_minute = state["next"]

@@ -79,7 +79,8 @@ class UnapprovedActionConfig(DetectorConfig):
 class UnapprovedAction:
     """Actions of bound sources that the policy wants approved, without a grant from a trusted source.
 
-    One finding per agent and tool until an hour has passed or all its actions turn out to be approved.
+    One finding per agent and tool until an hour has passed or all its actions turn out to be approved. While
+    a partition is halted it may hold the approval: then the finding says so, and does not trip.
     """
 
     name: ClassVar[str] = "unapproved_action"
@@ -150,6 +151,8 @@ class UnapprovedAction:
         self._ledger = Ledger(self._limits(), self._raised, self._settled)
         self._findings = Raised(config.max_raised)
         self._conclusions: list[Conclusion] = []
+        self._is_halted = False
+        """Whether a partition is halted that may hold approvals."""
 
     def _limits(self) -> Limits:
         config = self.config
@@ -179,7 +182,8 @@ class UnapprovedAction:
         An event ends no later than it is appended, so the watermark of event time is as good, and moves on
         where sources stamp their own times.
         """
-        known = [ms for ms in watermark[:2] if ms is not None]
+        known = [ms for ms in (watermark.event_ms, watermark.append_ms) if ms is not None]
+        self._is_halted = watermark.is_halted
         self._ledger.advance(max(known) if known else None)
         conclusions, self._conclusions = self._conclusions, []
         return conclusions
@@ -233,14 +237,21 @@ class UnapprovedAction:
             self._conclusions.append(self._conclusion(first, withdrawn=reason))
 
     def _conclusion(self, action: Action, withdrawn: str | None = None) -> Conclusion:
+        facts: dict[str, float | int | str] = {
+            "tool": action.tool,
+            "began_ms": action.began_ms,
+            "waited_s": self.config.wait_s,
+        }
+        if self._is_halted:
+            facts["may_not_trip"] = "a partition is halted: it may hold the approval"
         return Conclusion(
             key=action.key,
             window=(action.at_ms, action.at_ms + MINUTE_MS),
             time_base="append",
             summary=f"The agent used {action.tool} without the approval that the policy requires",
             labels={"tool": action.tool},
-            facts={"tool": action.tool, "began_ms": action.began_ms, "waited_s": self.config.wait_s},
-            may_trip=action.key.may_trip,
+            facts=facts,
+            may_trip=action.key.may_trip and not self._is_halted,
             severity="warning" if action.key.late else None,
             rows=(action.row,),
             traces=() if action.trace is None else (action.trace,),

@@ -92,7 +92,7 @@ class UnknownVersion(RowRule):
             config.learning_hours, config.learning_minutes, config.max_new, MAX_VERSIONS,
             config.forget_days, agents, 10 * agents,
         )  # fmt: skip
-        self._firsts: Firsts = Firsts(learning)
+        self._firsts: Firsts = Firsts(learning, ("version",))
 
     def violations(self, rows: pl.DataFrame) -> pl.DataFrame:
         import polars as pl

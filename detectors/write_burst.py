@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from detectors.base import Case, DetectorConfig, FloorConfig, Seen, StatisticConfig, TestKind, runbook_of
+from detectors.base import (
+    RATE_STATISTIC,
+    Case,
+    DetectorConfig,
+    FloorConfig,
+    Seen,
+    StatisticConfig,
+    TestKind,
+    runbook_of,
+)
 from schemas.finding import Severity
 
 if TYPE_CHECKING:
@@ -14,7 +23,7 @@ if TYPE_CHECKING:
 class WriteBurstConfig(DetectorConfig):
     """When writing becomes a finding."""
 
-    statistic: StatisticConfig = StatisticConfig()
+    statistic: StatisticConfig = RATE_STATISTIC
     """The test of writes a minute against the agent's own rate."""
     floor: FloorConfig = FloorConfig(per_minute=120)
     """Writes a minute that no agent should make. Raise it for agents that write in bulk."""
@@ -42,14 +51,13 @@ class WriteBurst:
             events=[{"at_s": 0, "times": 1500, "spread_s": 30, "action_kind": "read"}],
         ),
         Case(
-            name="one write a minute becomes sixty",
+            name="five writes an hour become forty a minute",
             events=[
-                {"at_s": 0, "times": 300, "spread_s": 18_000, "action_kind": "write"},
-                {"at_s": 18_000, "times": 180, "spread_s": 180, "action_kind": "write"},
-                {"at_s": 18_180, "times": 3, "spread_s": 180, "action_kind": "read"},
+                {"at_s": 0, "times": 600, "spread_s": 432_000, "action_kind": "write"},
+                {"at_s": 432_000, "times": 400, "spread_s": 600, "action_kind": "write"},
+                {"at_s": 432_600, "times": 3, "spread_s": 180, "action_kind": "read"},
             ],
-            fires=["statistical", "statistical"],  # at the page level, then at the trip level
-            trips=True,
+            fires=["statistical"],
         ),
     )
 
@@ -73,7 +81,8 @@ class WriteBurst:
 
     def say_statistic(self, seen: Seen) -> str:
         return (
-            f"Writes have risen: at least {seen.hits} in this minute, {seen.baseline:.2g} a minute is normal "
+            f"Writes have risen: at least {seen.hits} in this minute and {seen.hour_hits:,} in this "
+            f"hour, {seen.baseline:.2g} a minute is normal "
             f"(e-value 1e{seen.log10_e:.0f})"
         )
 

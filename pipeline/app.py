@@ -29,9 +29,13 @@ from pipeline.config import Config
 from pipeline.decode.sources import SourceConfig
 from pipeline.errors import AuditfuseError, ConfigError
 from pipeline.keys import Keys
+from pipeline.killswitch.actuators.run import Actuators
+from pipeline.killswitch.approvals import SealedApprovals
 from pipeline.killswitch.control_log import ControlLog
+from pipeline.killswitch.notices import Notices
 from pipeline.killswitch.state import Context, join
 from pipeline.killswitch.switch import KillSwitch
+from pipeline.killswitch.topic import TopicPublisher
 from pipeline.partition import Stages
 from pipeline.pool import PreparePool
 from pipeline.prepare import Preparation
@@ -41,11 +45,14 @@ from pipeline.redact.reasons import ReasonRedactor
 from pipeline.respond.outbox import Deliverer
 from pipeline.respond.pager import ApprisePager
 from pipeline.respond.state import StateDatabase
+from pipeline.switch_notices import NoticeSender
 from pipeline.tail import Handover, Tail
 from pipeline.topics.base import Consumer, Producer
 from pipeline.topics.kafka import KafkaConsumer, KafkaProducer
+from pipeline.topics.kafka_compacted import live_keys
 from pipeline.topics.local import LocalConsumer, LocalProducer
 from pipeline.watch import Watch
+from pipeline.web.mount import new_companion
 from pipeline.worker import Worker
 from schemas.finding import RowOfFindings
 from schemas.log_entry import SegmentRef
@@ -80,8 +87,13 @@ class App:
         self.keys = Keys(config.keys.path)
         self.state = StateDatabase(config.state, config.respond)
         self.reasons = ReasonRedactor(config.redaction, self.keys)
+        self.approvals = self._new_approvals()
         self.switch = self._new_switch()
+        self.companion = new_companion(config, self.store, now_ms)
         self.deliverer = self._new_deliverer()
+        self.notices = Notices(self.switch, NoticeSender(self.state, config.respond, now_ms), now_ms)
+        self.actuators = Actuators(self.switch, tell=self.notices.tell, now_ms=now_ms)
+        """Started and stopped with the switch, by whoever serves it."""
         self.handover = Handover()
         self.watch = self._new_watch()
         self.pool = PreparePool(
@@ -125,6 +137,15 @@ class App:
             parts["dead-letter topic"] = self.publisher.is_ready
         return parts
 
+    def conditions(self) -> dict[str, str]:
+        """What does not work although the rest goes on, by name, with the reason."""
+        found = {
+            f"partition {partition} of source {name} halted": why
+            for name, worker in list(self.workers.items())
+            for partition, why in worker.halted.items()
+        }
+        return found | {f"kill switch: {part} failing": why for part, why in self.switch.faults().items()}
+
     async def run(self) -> None:
         """Run every stage until `stop`; then drain in the order of the flow."""
         self.pool.warm_up()
@@ -143,9 +164,11 @@ class App:
         watch.start()
         background = [
             Compactor(self.store, self.config.store, writer_id=self.writer_id, now_ms=self._now_ms),
+            self.notices,
             *([CatalogRunner(self.store)] if self.store.is_local or self.readers else []),
             *([ReadersRunner(self.readers, self.config.readers.interval_s)] if self.readers else []),
             self._new_retention(),
+            self.companion,
         ]
         for part in background:
             part.start()
@@ -215,6 +238,16 @@ class App:
         if self.publisher is not None:
             await self.publisher.run(all_sealed)
 
+    def new_topic_publisher(self) -> TopicPublisher | None:
+        """What writes the trips in force to their Kafka topic, where one is configured."""
+        topic = self.config.killswitch.topic
+        if topic is None:
+            return None
+        kafka = self.config.kafka
+        return TopicPublisher(
+            self.switch, lambda: KafkaProducer(kafka, topic), lambda: live_keys(kafka, topic), self._now_ms
+        )
+
     def _new_publisher(self) -> Publisher | None:
         topic = self.config.dead_letters.topic
         if topic is None:
@@ -265,9 +298,14 @@ class App:
             append=control.append,
             read_sealed=control.read_sealed,
             redact=self.reasons,
+            approvals=self.approvals,
             stands_for=AliasMatcher(self.config.redaction, self.keys).stands_for,
             now_ms=self._now_ms,
         )
+
+    def _new_approvals(self) -> SealedApprovals:
+        stands_for = AliasMatcher(self.config.redaction, self.keys).stands_for
+        return SealedApprovals(self.config.killswitch.approvals, stands_for=stands_for, now_ms=self._now_ms)
 
     def _new_deliverer(self) -> Deliverer:
         append_log = AppendLog(self.store, FINDINGS, writer_id=self.writer_id, now_ms=self._now_ms)
@@ -282,7 +320,12 @@ class App:
             self.config.respond,
             self._now_ms,
             switch_state=self._switch_words,
+            companion=self.companion,
         )
+
+    def _tell(self) -> None:
+        self.deliverer.wake()
+        self.companion.begin()
 
     def _switch_words(self, environment: str, agent_id: str) -> str:
         context = Context(agents=frozenset({agent_id.casefold()}), environment=environment.casefold())
@@ -295,9 +338,11 @@ class App:
             state=self.state,
             switch=self.switch,
             snapshots=self.store.cache_dir / "snapshots",
-            on_found=self.deliverer.wake,
+            on_found=self._tell,
             now_ms=self._now_ms,
             control=ControlRows(self.store),
+            approvals=self.approvals,
+            notices=self.notices,
         )
 
 

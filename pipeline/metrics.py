@@ -71,6 +71,9 @@ pages_sent = _counter("pages_sent", "Pages that a target accepted.", "target")
 pages_failed = _counter("pages_failed", "Attempts to page that failed and are retried.", "target")
 outbox_waiting = _gauge("outbox_waiting", "Pages that wait for delivery.")
 outbox_oldest_seconds = _gauge("outbox_oldest_seconds", "Age of the oldest page that waits for delivery.")
+heartbeat_time = _gauge(
+    "heartbeat_timestamp_seconds", "When the monitor elsewhere last heard us (Unix time)."
+)
 
 # Kill switch.
 trips_in_force = _gauge("killswitch_trips_in_force", "Trips that are not lifted.", "mode")
@@ -82,8 +85,15 @@ trip_seconds = _seconds("killswitch_trip", "From the order to the trip being ser
 trip_decisions = _counter("killswitch_decisions", "Findings considered for an automatic trip.", "action")
 ofrep_evaluations = _counter("killswitch_evaluations", "Flag evaluations answered.", "endpoint")
 control_refusals = _counter("killswitch_refusals", "Control requests refused.", "why")
+failed_attempts = _counter(
+    "killswitch_failed_attempts", "Control requests with a token that is not known, or no longer."
+)
+topic_failing = _gauge("killswitch_topic_failing", "1 while trips cannot be published to their topic.")
+peers_unheard = _gauge("killswitch_peers_unheard", "Other control servers that do not answer.")
 journal_failing = _gauge("killswitch_journal_failing", "1 while the kill switch's journal cannot be written.")
 control_failing = _gauge("killswitch_control_failing", "1 while _control cannot be read or appended to.")
+actuator_attempts = _counter("actuator_attempts", "Attempts to reach an actuator.", "actuator", "outcome")
+actuator_failing = _gauge("actuator_failing", "Trips that an actuator does not carry out.", "actuator")
 
 # Checkpoints.
 checkpoint_size = _gauge("checkpoint_size", "Log entries that the newest checkpoint covers.")

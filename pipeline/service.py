@@ -12,12 +12,15 @@ import uvicorn
 from starlette.applications import Starlette
 
 from pipeline.app import App
+from pipeline.clock import system_now_ms
 from pipeline.config import Config
 from pipeline.control_app import build_control_app, serve_in_thread
+from pipeline.own_parts import rounds_of
 from pipeline.receive.app import create_receiver
 from pipeline.topics.base import Producer
 from pipeline.topics.kafka import KafkaProducer
 from pipeline.topics.local import LocalProducer
+from pipeline.web.mount import new_site
 
 BACKLOG_AGE_S = 1.0
 
@@ -28,15 +31,32 @@ def serve(config: Config) -> None:
     """Run until SIGTERM or SIGINT, then drain."""
     app = App(config, config.sources)
     app.switch.start()
+    app.actuators.start()
     app.reasons.load()
+    app.deliverer.also(*rounds_of(app, system_now_ms))
+    site = new_site(config, app.switch, app.companion, app.reasons, system_now_ms)
     control = serve_in_thread(
-        build_control_app(app.switch, app.readiness), config.killswitch.host, config.killswitch.port
+        build_control_app(
+            app.switch,
+            app.readiness,
+            pages=lambda endpoints: site.routes(endpoints.authenticator),
+            conditions=app.conditions,
+        ),
+        config.killswitch.host,
+        config.killswitch.port,
+        tls=config.killswitch,
     )
     log.info("kill switch is served", url=control.url)
+    topic = app.new_topic_publisher()
+    if topic is not None:
+        topic.start()
     try:
         asyncio.run(_run(app))
     finally:
         control.stop()
+        if topic is not None:
+            topic.stop()
+        app.actuators.stop()
         app.switch.stop()
         app.checkpoints.stop()
 

@@ -145,6 +145,10 @@ class Tail:
             or (log.state.last_ms or self._known_ms[key]) < now_ms - GONE_AFTER_MS
         ]
 
+    def is_halted(self, key: Key) -> bool:
+        """Whether a known partition is halted: what it holds may yet come."""
+        return self._logs[key].state.halted is not None
+
     def _batches(self, key: Key, entry: LogEntry) -> Iterator[SignalBatch]:
         if entry.kind == "idle":
             yield _idle(key, entry)

@@ -11,10 +11,11 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-import msgspec
 import structlog
 
-from pipeline import durable, metrics
+from detectors.window import HOUR_MS
+from pipeline import metrics
+from pipeline.approvals_fold import ApprovalsFold
 from pipeline.audit.erase.orders import ControlRows
 from pipeline.clock import NowMs
 from pipeline.commits import Commits
@@ -22,14 +23,15 @@ from pipeline.detect.accepted import acceptances
 from pipeline.detect.config import DetectConfig
 from pipeline.detect.fold import Detection
 from pipeline.detect.measure import Measures
-from pipeline.detect.model import Acceptance, Found, SignalBatch, Trip, joined
-from pipeline.detect.trips import trip_of
+from pipeline.detect.model import Acceptance, Found, SignalBatch, joined
+from pipeline.detect.snapshots import Snapshots
 from pipeline.errors import AuditfuseError
-from pipeline.killswitch.policy import Decision, decide
-from pipeline.killswitch.state import SwitchState
+from pipeline.killswitch.approvals import SealedApprovals
+from pipeline.killswitch.notices import Notices
 from pipeline.killswitch.switch import KillSwitch
 from pipeline.respond.state import StateDatabase
 from pipeline.tail import Key, Tail
+from pipeline.tripping import Tripping
 
 log = structlog.get_logger()
 
@@ -38,6 +40,8 @@ RETRY_S = 1.0
 MAX_BATCHES = 64
 """Sealed segments folded before their findings are handed on."""
 SNAPSHOT_INTERVAL_S = 300.0
+LEAST_INTERVAL_S = 30.0
+"""A snapshot is due at every hour of event time; while a backlog is folded these pass in seconds."""
 SNAPSHOT_AFTER_BATCHES = 64
 """A rebuild that had to fold this many is not done twice: a process that keeps dying starts no slower."""
 ERASURE_CHECK_INTERVAL_S = 30.0
@@ -57,22 +61,24 @@ class Watch:
         on_found: Callable[[], None],
         now_ms: NowMs,
         control: ControlRows | None = None,
+        approvals: SealedApprovals | None = None,
+        notices: Notices | None = None,
     ) -> None:
-        """`control` tells of erasures, before which nothing is remembered, and of accepted baselines."""
+        """`control` tells of erasures, before which nothing is remembered, and of accepted baselines;
+        `approvals` is told what is sealed, for the switch; `notices` what the policy decided."""
         self._control = control
         self._built_ms = 0
         self._tail = tail
         self._config = detect
         self._measures = Measures(detect.expected_keys)
         self._commits = Commits(state, on_found, now_ms)
-        self._switch = switch
-        self._snapshots = snapshots
+        self._tripping = Tripping(switch, notices, now_ms)
+        self._approvals = None if approvals is None else ApprovalsFold(approvals, snapshots)
+        self._snapshots = Snapshots(snapshots, detect)
+        self._saved_hour = 0
         self._now_ms = now_ms
         self._detection: Detection | None = None
         self._agents: set[str] = set()
-        self._trips: dict[str, Trip] = {}
-        self._seen_state: tuple[SwitchState | None, int] = (None, 0)
-        """The switch, and the number of agents, that trips were last read with."""
         self._folded: dict[Key, int] = {}
         self._snapshot_at = time.monotonic() + SNAPSHOT_INTERVAL_S
         self._erasure_check_at = 0.0
@@ -143,14 +149,19 @@ class Watch:
 
     def _consume(self, detection: Detection, batches: Sequence[SignalBatch]) -> None:
         with metrics.detect_seconds.time():
-            found = detection.trips(self._new_trips())
+            found = detection.trips(self._tripping.fresh(self._agents))
             for batch in joined(batches):
                 found += detection.observe(batch)
+                if self._approvals is not None:
+                    self._approvals.observe(batch)
                 self._agents.update(batch.signals["agent_id"].unique())
             for key in self._tail.gone(self._now_ms()):
-                found += detection.leave(key) if key in detection.newest_ms else []
+                is_halted = self._tail.is_halted(key)
+                if key in detection.newest_ms or (is_halted and key not in detection.halted):
+                    found += detection.leave(key, is_halted=is_halted)
             standing = [one for one in found if one.withdrawn is None and not one.finding.shadow]
-            trips = {one.finding.finding_id: text for one in standing if (text := self._trip(one))}
+            known = len(self._agents)
+            trips = {one.finding.finding_id: self._tripping.trip(one, known) for one in standing}
             for batch in batches:
                 key = (batch.topic_id, batch.partition)
                 self._folded[key] = max(self._folded.get(key, 0), batch.end)
@@ -161,68 +172,18 @@ class Watch:
     def _hand_on(self, found: Sequence[Found], trips: Mapping[str, str], detection: Detection) -> None:
         self._commits.put(found, trips, self._folded, detection.watermark_ms)
 
-    def _trip(self, found: Found) -> str | None:
-        """Trip if the policy says so; what was decided, in words for the page."""
-        finding_id = found.finding.finding_id
-        history = self._switch.history()
-        for past in history:
-            if past.finding_id == finding_id:
-                # Found again: what was to be committed with the trip was not.
-                done = "tripped and lifted since" if past.mode == "on" else f"tripped to {past.mode}"
-                return f"{done} ({past.trip_id})"
-        decision: Decision = decide(
-            found.finding,
-            late=found.late,
-            history=history,
-            known_agents=len(self._agents),
-            now_ms=self._now_ms(),
-            config=self._switch.config.auto_trip,
-        )
-        metrics.trip_decisions.labels(decision.action).inc()
-        if decision.action == "trip":
-            command = self._switch.trip(
-                decision.selector,
-                decision.mode,
-                by="auditfuse",
-                reason=decision.reason,
-                finding_id=finding_id,
-                automatic=True,
-            )
-            return f"tripped to {decision.mode} ({command.id})"
-        if decision.action == "shadow":
-            return f"shadow: {decision.reason}"
-        return f"not tripped: {decision.reason}"
-
-    def _new_trips(self) -> list[Trip]:
-        """Trips that were made or loosened since the last call."""
-        seen = self._switch.state, len(self._agents)
-        if seen[0] is self._seen_state[0] and seen[1] == self._seen_state[1]:
-            return []
-        self._seen_state = seen
-        trips = [self._with_stored_names(trip_of(one)) for one in self._switch.timelines()]
-        changed = [trip for trip in trips if self._trips.get(trip.trip_id) != trip]
-        self._trips |= {trip.trip_id: trip for trip in changed}
-        return changed
-
-    def _with_stored_names(self, trip: Trip) -> Trip:
-        """A person trips an agent by the name that it calls itself; its rows have that name redacted."""
-        name = trip.selector.agent
-        if name is None or "<" in name:
-            return trip
-        redacted = (agent for agent in self._agents if "<" in agent)
-        stored = sorted(agent for agent in redacted if self._switch.is_stored_as(agent, name))
-        return msgspec.structs.replace(trip, stored_as=tuple(stored))
-
     def _rebuild(self) -> tuple[Detection, int]:
         """The state as of the committed ends: the nearest snapshot, and what was consumed since, silently.
         Also how many batches that was."""
         self._folded = dict(self._commits.begin())
         self._built_ms = self._now_ms()
-        detection = self._from_snapshot() or Detection(self._config)
+        detection = self._snapshots.nearest(self._folded, self._erased_ms()) or Detection(self._config)
+        if self._approvals is not None:
+            self._approvals.begin(detection.ends, self._erased_ms())
         # A snapshot's too: the limit on the share of agents under trips counts by them.
         self._agents |= detection.agents
-        self._trips, self._seen_state = {}, (None, 0)
-        detection.trips(self._new_trips())
+        self._tripping.forget()
+        detection.trips(self._tripping.fresh(self._agents))
         detection.accept(self._accepted())
         self._tail.discover(self._now_ms())
         detection.join(self._tail.alive(self._now_ms()))
@@ -231,45 +192,42 @@ class Watch:
         while batches := list(_first(history, MAX_BATCHES)):
             for batch in joined(batches):
                 detection.observe(batch)
+                if self._approvals is not None:
+                    self._approvals.observe(batch)
                 self._agents.update(batch.signals["agent_id"].unique())
             folded += len(batches)
         return detection, folded
-
-    def _from_snapshot(self) -> Detection | None:
-        try:
-            path = self._snapshot_path(self._config.hash)
-            if path.stat().st_mtime * 1000 < self._erased_ms():
-                durable.remove(path)
-            content = path.read_bytes()
-            detection = Detection.restore(self._config, content)
-        except (OSError, AuditfuseError):
-            return None
-        ahead = any(end > self._folded.get(key, 0) for key, end in detection.ends.items())
-        return None if ahead else detection
 
     def _save_snapshot(self) -> None:
         detection = self._detection
         if detection is None or not self._commits.is_empty or self._erased_ms() >= self._built_ms:
             return  # one ahead of what is committed would be of no use
-        try:
-            durable.make_directory(self._snapshots)
-            durable.replace_atomically(self._snapshot_path(detection.config_hash), detection.snapshot())
-        except OSError as error:
-            log.warning("detection snapshot not saved", error=type(error).__name__)
+        self._snapshots.save(detection)
+        if self._approvals is not None:
+            self._approvals.save()
+        self._saved_hour = _hour_of(detection)
+        self._snapshot_at = time.monotonic() + SNAPSHOT_INTERVAL_S
 
-    def _snapshot_path(self, config_hash: str) -> Path:
-        return self._snapshots / f"detect-{config_hash}.bin"
+    def _is_snapshot_due(self) -> bool:
+        """At every hour of event time, as far as it passes slowly enough, and at least every few minutes."""
+        left_s = self._snapshot_at - time.monotonic()
+        if left_s <= 0:
+            return True
+        is_new_hour = self._detection is not None and _hour_of(self._detection) != self._saved_hour
+        return is_new_hour and left_s <= SNAPSHOT_INTERVAL_S - LEAST_INTERVAL_S
 
     def _keep_house(self) -> None:
         now = time.monotonic()
-        if now >= self._snapshot_at:
+        if self._is_snapshot_due():
             self._snapshot_at = now + SNAPSHOT_INTERVAL_S
             self._save_snapshot()
         if now >= self._erasure_check_at:
             self._erasure_check_at = now + ERASURE_CHECK_INTERVAL_S
             if self._erased_ms() >= self._built_ms:
                 log.info("detection starts anew from the rows that an erasure left")
-                durable.remove(self._snapshot_path(self._config.hash))
+                self._snapshots.drop()
+                if self._approvals is not None:
+                    self._approvals.drop()
                 self._detection, self._agents = None, set()
             elif self._detection is not None:
                 self._detection.accept(self._accepted())
@@ -297,3 +255,7 @@ class Watch:
 def _first(batches: Iterator[SignalBatch], limit: int) -> Iterator[SignalBatch]:
     for _, batch in zip(range(limit), batches, strict=False):
         yield batch
+
+
+def _hour_of(detection: Detection) -> int:
+    return (detection.watermark_ms or 0) // HOUR_MS

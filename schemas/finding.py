@@ -99,7 +99,26 @@ class IncidentRow(msgspec.Struct, frozen=True, kw_only=True):
     """Whether it was real, as the person says who resolved it."""
 
 
-RowOfFindings: TypeAlias = FindingRow | WithdrawalRow | IncidentRow
+class SilenceRow(msgspec.Struct, frozen=True, kw_only=True):
+    """That somebody silenced pages, or ended a silence, as a row of the `_findings` partition."""
+
+    kind: Literal["silence"] = "silence"
+    id: str
+    silence_id: str
+    phase: Literal["placed", "ended"]
+    environment: str
+    """A glob, as `agent_id` and `detector`: the incidents whose pages wait."""
+    agent_id: str
+    detector: str
+    at_ms: int
+    until_ms: int
+    holds_trips: bool
+    """Whether it also holds critical pages about a trip."""
+    by: str
+    reason: str
+
+
+RowOfFindings: TypeAlias = FindingRow | WithdrawalRow | IncidentRow | SilenceRow
 
 
 def _digest(fields: list[object]) -> str:

@@ -11,7 +11,9 @@ import msgspec
 
 from schemas.event import ActionKind, ApprovalSource, Flag, Outcome, Status
 
-RowKind = Literal["event", "dead_letter", "command", "erasure", "hold", "finding", "withdrawal", "incident"]
+RowKind = Literal[
+    "event", "dead_letter", "command", "erasure", "hold", "finding", "withdrawal", "incident", "silence"
+]
 TimeKind = Literal[
     "append",  # the broker's clock at append (Kafka LogAppendTime, our local topics)
     "create",  # the sender's clock (Kafka CreateTime): may page, never trips by itself

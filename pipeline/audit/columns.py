@@ -1,8 +1,8 @@
 """The columns of a segment: types, and where in `meta` each typed column is a copy of.
 
 Two layouts: event topics (events, dead letters) and append partitions (`_control`, `_findings`:
-commands, erasures, holds, findings, incidents). Columns are built by batch: one attribute of all rows at
-a time.
+commands, erasures, holds, findings, incidents, silences). Columns are built by batch: one attribute of all
+rows at a time.
 """
 
 from collections.abc import Mapping, Sequence
@@ -105,17 +105,17 @@ EVENT_COLUMNS: tuple[TypedColumn, ...] = (
     _dead_letter("error_position", pa.int64()),
 )
 _IN_APPEND_PARTITIONS: tuple[RowKind, ...] = (
-    *("command", "erasure", "hold", "finding", "withdrawal", "incident"),
+    *("command", "erasure", "hold", "finding", "withdrawal", "incident", "silence"),
 )
-_TELLING: tuple[RowKind, ...] = ("withdrawal", "incident")
-_BY_SOMEBODY: tuple[RowKind, ...] = ("command", "erasure", "hold", "incident")
+_TELLING: tuple[RowKind, ...] = ("withdrawal", "incident", "silence")
+_BY_SOMEBODY: tuple[RowKind, ...] = ("command", "erasure", "hold", "incident", "silence")
 APPEND_COLUMNS: tuple[TypedColumn, ...] = (
     _append("id", dict.fromkeys(_IN_APPEND_PARTITIONS, "id")),
     _append("at_ms", {**dict.fromkeys(_IN_APPEND_PARTITIONS, "at_ms"), "finding": "found_at_ms"}, pa.int64()),
     _append("command", {"command": "command"}),
     _append("finding_id", {"command": "finding_id", "finding": "id", "withdrawal": "finding_id"}),
     _append("incident_id", dict.fromkeys(("finding", "withdrawal", "incident"), "incident_id")),
-    _append("detector", {"finding": "finding.detector"}),
+    _append("detector", {"finding": "finding.detector", "silence": "detector"}),
     _append(
         "environment",
         {

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from pipeline.commands.chosen_store import StoreOption, chosen_store
+
 if TYPE_CHECKING:
     pass
 
@@ -18,20 +20,34 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON documen
 
 
 @app.command("list")
-def list_(config: ConfigOption = None, as_json: JsonOption = False) -> None:
+def list_(
+    agent: Annotated[
+        str | None, typer.Option("--agent", help="Show how far each statistic is in learning this agent.")
+    ] = None,
+    config: ConfigOption = None,
+    store: StoreOption = None,
+    as_json: JsonOption = False,
+) -> None:
     """Show every detector of the configuration: its kind and severity, and whether it looks.
 
     A detector is off where its section says so, and where it needs rules of the policy and there are none.
+    With --agent: which statistics have learned that agent, since when the others learn and until when at the
+    earliest, as of detection's newest snapshot in the store. Floors and rules watch from the first event.
 
     Examples:
 
       auditfuse detector list
+
+      auditfuse detector list --agent invoice-agent
 
       auditfuse detector list --json | jq '.[] | select(.looks | not)'
     """
     from pipeline.config import load_config
     from pipeline.detect.listing import listed
 
+    if agent is not None:
+        _list_learning(agent, config, store, as_json=as_json)
+        return
     rows = [row._asdict() for row in listed(load_config(config).detect)]
     if as_json:
         typer.echo(json.dumps(rows, indent=2))
@@ -80,6 +96,20 @@ def test(
         typer.echo(f"{cases - failed} of {cases} cases of {len(detectors)} detectors hold.")
     if failures:
         raise typer.Exit(1)
+
+
+def _list_learning(agent: str, config: Path | None, store: str | None, *, as_json: bool) -> None:
+    from pipeline.config import load_config
+    from pipeline.detect.learning import learning_of_agent
+
+    detect = load_config(config).detect
+    told = learning_of_agent(chosen_store(store, config).cache_dir / "snapshots", detect, agent)
+    if as_json:
+        typer.echo(json.dumps([one._asdict() for one in told], indent=2))
+        return
+    for one in told:
+        where = f"{one.environment}/{agent}" + (f" ({one.via})" if one.via else "")
+        typer.echo(f"{where}  {one.detector:<16} {one.status}")
 
 
 def _turned_on(own: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:

@@ -88,7 +88,7 @@ def _events(store: Store, sql: str) -> list[dict[str, str]]:
 
 
 def _as_text(row: FindingRow, explained: Mapping[str, Any]) -> str:
-    finding = row.finding
+    finding, learning = row.finding, [str(one) for one in row.evidence.get("learning", [])]
     window = f"{as_text(finding.window_start_ms)} to {as_text(finding.window_end_ms)} UTC"
     lines = [
         f"{row.id}  {finding.detector} ({finding.kind}, {finding.severity})",
@@ -98,6 +98,7 @@ def _as_text(row: FindingRow, explained: Mapping[str, Any]) -> str:
         *(f"{name:<11} {value}" for name, value in sorted(finding.key.items())),
         f"window      {window}, in {finding.time_base} time",
         *(f"{name:<11} {value}" for name, value in finding.facts.items()),
+        *([f"learning    {', '.join(learning)}: the floor watches meanwhile"] if learning else []),
         f"may trip    {'yes' if finding.may_trip else 'no'}{', late' if row.late else ''}",
         f"incident    {row.incident_id or 'none: found in shadow'}",
         f"verdict     {explained['verdict'] or 'nobody said'}",

@@ -1,4 +1,4 @@
-"""`auditfuse incidents list|show|ack|resolve`: what is wrong now, and who has taken it on."""
+"""`auditfuse incidents list|show|ack|resolve|link|export`: what is wrong now, and who has taken it on."""
 
 import getpass
 import json
@@ -9,9 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pipeline.commands.chosen_store import StoreOption
+from pipeline.commands.incident_export import export
+from pipeline.commands.incident_link import link
 
 if TYPE_CHECKING:
-    from pipeline.respond.state import IncidentDetail, StateDatabase
+    from pipeline.commands.incident_look import Looked
+    from pipeline.respond.state import StateDatabase
     from schemas.incident import Incident
 
 app = typer.Typer(help="See incidents, take them on, close them.", no_args_is_help=True)
@@ -67,7 +70,7 @@ def show(
     store: StoreOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show one incident: what was found, where to look, what was paged to whom.
+    """Show one incident: what was found, the likeliest causes, where to look, what was paged to whom.
 
     Example:
 
@@ -75,11 +78,14 @@ def show(
     """
     import msgspec
 
-    detail = _open(config, store).incident(incident)
+    from pipeline.commands.incident_look import look_at
+
+    looked = look_at(incident, config, store)
     if as_json:
-        typer.echo(msgspec.json.encode(detail).decode())
+        insight = msgspec.to_builtins(looked.insight(is_quiet=True))
+        typer.echo(json.dumps({**msgspec.to_builtins(looked.detail), "insight": insight}))
         return
-    _print_detail(detail)
+    _print_detail(looked)
 
 
 @app.command()
@@ -136,6 +142,10 @@ def resolve(
     _report(_open(config, store).resolve(incident, name, kept, system_now_ms(), said), as_json)
 
 
+app.command()(link)
+app.command()(export)
+
+
 def _open(config: Path | None, store: str | None) -> "StateDatabase":
     from pipeline.config import load_config
     from pipeline.respond.state import StateDatabase
@@ -187,21 +197,10 @@ def _print_list(incidents: "list[Incident]", waiting: dict[str, int]) -> None:
     Console(width=None if Console().is_terminal else 200).print(table)
 
 
-def _print_detail(detail: "IncidentDetail") -> None:
-    from pipeline.respond.page import render
-
-    lead = detail.lead
-    page = render(
-        detail.incident,
-        lead.finding,
-        lead.evidence,
-        None,
-        page_id=detail.incident.incident_id,
-        trip=detail.trip,
-        late=lead.late,
-    )
+def _print_detail(looked: "Looked") -> None:
+    page = looked.page(looked.insight())
     typer.echo(f"{page.title}\n\n{page.body}")
-    for message in detail.pages:
+    for message in looked.detail.pages:
         typer.echo(f"page to {message['target']}: {_fate(message)}")
 
 

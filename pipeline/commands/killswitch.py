@@ -1,22 +1,28 @@
-"""`auditfuse killswitch`: what is tripped, trip, ask for and approve a reset, step down."""
+"""`auditfuse killswitch`: what is tripped, trip, ask for and approve a reset, step down, drill."""
 
 import getpass
 import sys
 import time
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 import typer
 
 from pipeline.commands.chosen_store import StoreOption
+from pipeline.commands.killswitch_report import (
+    print_drill,
+    print_drills,
+    print_json,
+    print_status,
+    report,
+    report_answer,
+)
 from pipeline.errors import ConfigError
 from schemas.command import MODES, Command, Mode, Selector
 
 if TYPE_CHECKING:
     from pipeline.killswitch.operator import Operator
-    from pipeline.killswitch.server import Answer
     from pipeline.killswitch.status import Status
 
 app = typer.Typer(help="See, trip and reset the kill switch.", no_args_is_help=True)
@@ -31,7 +37,8 @@ ReasonOption = Annotated[str, typer.Option("--reason", help="Why, for those who 
 
 @app.command()
 def status(config: ConfigOption = None, store: StoreOption = None, json: JsonOption = False) -> None:
-    """Show the trips in force, the resets that wait for approval, and whether the switch is healthy.
+    """Show the trips in force and whether they are enforced, the resets that wait for approval, and whether
+    the switch is healthy.
 
     Examples:
 
@@ -49,10 +56,13 @@ def status(config: ConfigOption = None, store: StoreOption = None, json: JsonOpt
         served = False
         sys.stderr.write(f"auditfuse: {error}; this is what a restarted server would begin with\n")
         now = operator.remembered_status()
+    overdue = operator.overdue_drill()
     if json:
-        _print_json({"served": served, **msgspec.to_builtins(now)})
+        print_json({"served": served, **msgspec.to_builtins(now), "drill_overdue": overdue})
     else:
-        _print_status(now)
+        print_status(now)
+        if overdue:
+            print(f"WARNING: {overdue}")
 
 
 @app.command()
@@ -97,9 +107,9 @@ def trip(
             "auditfuse: no control server answers. The trip is in the journal, and a server that starts or "
             "runs with it serves it at once; until then agents get no answer, which means no action\n"
         )
-        _report(answer, "journaled", "", json=json)
+        report(answer, "journaled", "", json=json)
     else:
-        _report_answer(answer, json=json)
+        report_answer(answer, json=json)
 
 
 @app.command()
@@ -109,8 +119,11 @@ def reset(
     reason: ReasonOption,
     approve: Annotated[str | None, typer.Option(help="Approve this request, as a second person.")] = None,
     to: Annotated[
-        str, typer.Option(help="Loosen only to this mode: on, throttle, approval, read_only.")
-    ] = "on",
+        str | None, typer.Option(help="Loosen only to this mode: on, throttle, approval, read_only.")
+    ] = None,
+    steps: Annotated[
+        bool, typer.Option("--steps", help="Loosen by one mode only, and show the steps that follow.")
+    ] = False,
     by: ByOption = None,
     config: ConfigOption = None,
     store: StoreOption = None,
@@ -118,21 +131,34 @@ def reset(
 ) -> None:
     """Lift trips, by two people: one asks, another approves. It is served once it is sealed.
 
+    With --steps it is loosened mode by mode (read_only, approval, throttle, on), each step by two people, so
+    that the agent is watched in between.
+
     Examples:
 
       auditfuse killswitch reset trip_5f0c77aa1b2c --by alice --reason "fixed in 4.2.1"
+
+      auditfuse killswitch reset trip_5f0c77aa1b2c --steps --by alice --reason "fixed in 4.2.1"
 
       auditfuse killswitch reset --approve reset_91be05d2a7f3 --by bob --reason "checked the fix"
     """
     if bool(trips) == (approve is not None):
         raise ConfigError("name the trips to lift, or --approve REQUEST, not both")
+    if steps and (to is not None or approve is not None):
+        raise ConfigError("--steps chooses the mode itself: leave out --to and --approve")
     operator = _operator(config, store)
     if approve is not None:
         answer = operator.approve_reset(approve, by=_name(by), reason=_reason(reason))
-    else:
-        mode = _mode(to, MODES[:-1])
-        answer = operator.request_reset(trips or [], by=_name(by), reason=_reason(reason), mode=mode)
-    _report_answer(answer, json=json)
+        report_answer(answer, json=json)
+        return
+    path: list[Mode] = [_mode(to or "on", MODES[:-1])]
+    if steps:
+        path = _path_to_on(operator.status(), trips or [])
+    answer = operator.request_reset(trips or [], by=_name(by), reason=_reason(reason), mode=path[0])
+    report_answer(answer, json=json)
+    if len(path) > 1 and not json:
+        print(f"then, each by two people again: {', then '.join(path[1:])}")
+        print(f"next: auditfuse killswitch reset {' '.join(trips or [])} --steps --reason …")
 
 
 @app.command("step-down")
@@ -152,7 +178,53 @@ def step_down(
       auditfuse killswitch step-down trip_5f0c77aa1b2c --by alice --reason "month end, reads are needed"
     """
     answer = _operator(config, store).step_down(trips, by=_name(by), reason=_reason(reason))
-    _report_answer(answer, json=json)
+    report_answer(answer, json=json)
+
+
+@app.command()
+def drill(
+    agent: Annotated[str, typer.Option(help="The drill's own agent: drill-NAME.")] = "drill-fleet",
+    seconds: Annotated[float, typer.Option(min=1, max=300, help="The trip ends after so many seconds.")] = 15,
+    clients: Annotated[int, typer.Option(min=1, max=20, help="Clients of each kind.")] = 1,
+    last: Annotated[bool, typer.Option("--last", help="Only show how the last drills went.")] = False,
+    by: ByOption = None,
+    config: ConfigOption = None,
+    store: StoreOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Trip a scope of its own, end to end, and measure how long its clients could still act.
+
+    No agent is in that scope, which is the reserved environment auditfuse-drill, and the trip ends by itself.
+    The result is kept in the journal; status and doctor complain when the last good one is too old. Exit
+    status 1: it was not good.
+
+    Examples:
+
+      auditfuse killswitch drill
+
+      auditfuse killswitch drill --agent drill-payments --clients 5 --json
+
+      auditfuse killswitch drill --last
+    """
+    from pipeline.killswitch.drill_http import Drills
+    from pipeline.killswitch.drill_run import run_drill
+    from pipeline.killswitch.operator import BASE, TIMEOUT_S
+
+    operator = _operator(config, store)
+    if last:
+        shown = operator.ask("GET", f"{BASE}/drills", None, Drills, TIMEOUT_S)
+        if json:
+            print_json(msgspec.to_builtins(shown))
+            return
+        print_drills(shown)
+        return
+    result = run_drill(operator, operator.config, agent=agent, by=_name(by), seconds=seconds, each=clients)
+    if json:
+        print_json(msgspec.to_builtins(result))
+    else:
+        print_drill(result)
+    if not result.good:
+        raise typer.Exit(1)
 
 
 def _operator(config: Path | None, store: str | None) -> "Operator":
@@ -165,6 +237,15 @@ def _operator(config: Path | None, store: str | None) -> "Operator":
     settings = load_config(config, store=store)
     configure_logs(settings.log)
     return Operator(settings.killswitch, ReasonRedactor(settings.redaction, Keys(settings.keys.path)))
+
+
+def _path_to_on(now: "Status", trips: list[str]) -> list[Mode]:
+    """The modes from the strictest of these trips down to `on`, one step after the other."""
+    modes = [one.mode for one in now.trips if one.id in trips]
+    if not modes:
+        raise ConfigError(f"no trip in force has the id {' or '.join(trips)[:200]}")
+    strictest = max(MODES.index(mode) for mode in modes)
+    return [MODES[rank] for rank in range(strictest - 1, -1, -1)]
 
 
 def _mode(text: str, allowed: tuple[Mode, ...]) -> Mode:
@@ -187,58 +268,3 @@ def _reason(reason: str) -> str:
     if not reason.strip():
         raise ConfigError("give a --reason: whoever gets woken by this will ask")
     return reason
-
-
-def _report_answer(answer: "Answer", *, json: bool) -> None:
-    _report(answer.command, answer.standing, answer.next, json=json)
-
-
-def _report(command: Command, standing: str, needed: str, *, json: bool) -> None:
-    if json:
-        _print_json({"command": msgspec.to_builtins(command), "standing": standing, "next": needed})
-        return
-    if command.command == "trip":
-        print(
-            f"tripped {_covers(command.selector or Selector())} to {command.mode}: {command.id} ({standing})"
-        )
-        print(f"undo: auditfuse killswitch reset {command.id} --reason … (a second person approves)")
-    elif command.command == "reset_request":
-        print(f"reset of {', '.join(command.trips)} to {command.mode} requested: {command.id} ({standing})")
-    else:
-        done = "approved" if command.command == "reset_approval" else "stepped down to read_only"
-        in_effect = "in effect" if standing == "sealed" else "NOT in effect yet"
-        print(f"{done}: {', '.join(command.trips)} ({in_effect})")
-    if needed:
-        print(needed)
-
-
-def _print_status(now: "Status") -> None:
-    print(f"{len(now.trips)} trip{'' if len(now.trips) == 1 else 's'} in force (digest {now.digest[:16]})")
-    for one in now.trips:
-        until = f", until {_moment(one.until_ms)}" if one.until_ms is not None else ""
-        made = f"{_moment(one.at_ms)} {'automatic' if one.automatic else f'by {one.by}'}{until}"
-        print(f"  {one.id}  {one.mode:<9}  {_covers(one.selector)}  {made} [{one.standing}]")
-        print(f"      {one.reason}")
-    for one in now.requests:
-        asked = f"{', '.join(one.trips)} to {one.mode}, by {one.by}"
-        print(f"  {one.id}  waits for a second person: {asked} [{one.standing}]")
-        print(f"      {one.reason}")
-    if any(one.standing == "volatile" for one in now.trips):
-        print("WARNING: a volatile trip is forgotten by a restart; the journal cannot be written")
-    for name, part in (("journal", now.journal), ("_control", now.control)):
-        if not part.working:
-            print(f"WARNING: {name} has failed for {part.failing_s or 0:.0f} s: {part.fault}")
-
-
-def _covers(selector: Selector) -> str:
-    named = [f"{key} {value}" for key, value in msgspec.structs.asdict(selector).items() if value is not None]
-    return ", ".join(named) or "everything"
-
-
-def _moment(at_ms: int) -> str:
-    return datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def _print_json(document: Any) -> None:
-    sys.stdout.buffer.write(msgspec.json.format(msgspec.json.encode(document)) + b"\n")
-    sys.stdout.flush()

@@ -1,18 +1,18 @@
-"""`auditfuse page test TARGET`: does a page arrive?"""
+"""`auditfuse page test|preview`: does a page arrive, and what does it say?"""
 
 import json
 import secrets
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-app = typer.Typer(help="Try the targets of pages.", no_args_is_help=True)
+from pipeline.commands.chosen_store import StoreOption
 
+if TYPE_CHECKING:
+    from pipeline.respond.insight import Insight
 
-@app.callback()
-def page() -> None:
-    """Try the targets of pages."""
+app = typer.Typer(help="Try the targets of pages, and see what a page says.", no_args_is_help=True)
 
 
 @app.command()
@@ -23,7 +23,7 @@ def test(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Send a sample page to one target and say whether it took it.
+    """Send a sample page to one target and say whether it took it. With a sample plot, where it takes one.
 
     Examples:
 
@@ -35,13 +35,17 @@ def test(
     from pipeline.config import load_config
     from pipeline.errors import ConfigError
     from pipeline.respond.page import sample
-    from pipeline.respond.pager import ApprisePager
+    from pipeline.respond.pager import ApprisePager, takes_plot
+    from pipeline.respond.plot_png import sample_plot
 
     respond = load_config(config).respond
     names = [configured.name for configured in respond.all_targets()]
     if target not in names:
         raise ConfigError(f"there is no page target {target}; configured are: {', '.join(names)}")
-    sent = ApprisePager(respond).send(target, sample(f"test/{secrets.token_hex(4)}", system_now_ms()))
+    configured = respond.target(target)
+    wants_plot = configured is not None and configured.plot and takes_plot(configured.resolved_url())
+    plot = sample_plot(system_now_ms()) if wants_plot else None
+    sent = ApprisePager(respond).send(target, sample(f"test/{secrets.token_hex(4)}", system_now_ms(), plot))
     if as_json:
         typer.echo(json.dumps({"target": target, "outcome": sent.outcome, "error": sent.error}))
     elif sent.outcome == "sent":
@@ -50,3 +54,60 @@ def test(
         typer.echo(f"{target} did not take the test page: {sent.error}", err=True)
     if sent.outcome != "sent":
         raise typer.Exit(2 if sent.outcome == "misconfigured" else 1)
+
+
+@app.command()
+def preview(
+    incident: Annotated[str, typer.Argument(help="The incident's id, inc_….")],
+    plot: Annotated[
+        Path | None, typer.Option("--plot", help="Draw its plot into this file: .png (Matplotlib) or .svg.")
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option("--config", help="The file; by default auditfuse.toml.")
+    ] = None,
+    store: StoreOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """Print an incident's page as it would be sent now. Sends nothing, and makes no link for a person.
+
+    Examples:
+
+      auditfuse page preview inc_0f3c5a7e9b1d2f4a6c8e0b1d-1
+
+      auditfuse page preview inc_0f3c5a7e9b1d2f4a6c8e0b1d-1 --json --plot page.png
+    """
+    from pipeline.commands.incident_look import look_at
+
+    looked = look_at(incident, config, store)
+    insight = looked.insight(is_quiet=as_json)
+    page = looked.page(insight)
+    if plot is not None:
+        _draw(plot, page.title, insight)
+    if as_json:
+        shown = {name: getattr(page, name) for name in ("page_id", "dedup_key", "severity", "title", "body")}
+        typer.echo(json.dumps({**shown, "plot": str(plot) if plot else None}))
+    else:
+        typer.echo(f"{page.title}\n\n{page.body}")
+
+
+def _draw(file: Path, title: str, insight: "Insight | None") -> None:
+    from pipeline.errors import ConfigError
+    from pipeline.respond import plot_png, plot_svg
+    from pipeline.respond.moments import marks_of
+
+    if insight is None or insight.series is None:
+        raise ConfigError("there is nothing to draw: no event that the finding speaks of is in the store")
+    marks = marks_of(insight)
+    if file.suffix == ".svg":
+        content = plot_svg.draw(insight.series, marks, is_file=True).encode()
+    elif file.suffix == ".png":
+        drawn = plot_png.draw(insight.series, title[:100], marks)
+        if drawn is None:
+            raise ConfigError("a .png needs Matplotlib: pip install 'auditfuse[plots]', or name a .svg file")
+        content = drawn
+    else:
+        raise ConfigError(f"--plot {file}: name a .png or a .svg file")
+    try:
+        file.write_bytes(content)
+    except OSError as error:
+        raise ConfigError(f"{file} cannot be written: {error.strerror}") from None

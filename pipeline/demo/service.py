@@ -37,6 +37,9 @@ port = {control_port}
 mode = "enforce"                  # the default is "shadow": say it, do not do it
 trip = "read_only"
 
+[respond]
+agent_pages_together_s = 0        # by default more of one agent waits some seconds, for one page
+
 [[respond.targets]]               # any of apprise's: Slack, PagerDuty, e-mail, ...
 name = "webhook"
 url = "json://127.0.0.1:{webhook_port}/"

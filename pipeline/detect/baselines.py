@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from detectors.arrays import Arrays, Column
 from detectors.base import StatisticConfig, TestKind
 from detectors.evidence import (
     PRIOR_RATE_HITS,
@@ -14,7 +15,6 @@ from detectors.evidence import (
     Ints,
     Judged,
 )
-from pipeline.detect.arrays import Arrays, Column
 
 SUMS = ("hits", "weight", "spread", "scale")
 """The baseline's decayed sums; `held_…` are of minutes too unlikely to be learned from at once."""
@@ -59,6 +59,11 @@ class Baselines:
         """Hits a minute with the season taken out."""
         hits = self._arrays["hits"][slots].astype(np.float64) + PRIOR_RATE_HITS
         return hits / (self._arrays["weight"][slots] + PRIOR_RATE_MINUTES)
+
+    def error(self, slots: Ints) -> Floats:
+        """Of the level, twice its standard error."""
+        weight = self._arrays["weight"][slots].astype(np.float64) + PRIOR_RATE_MINUTES
+        return 2 * np.sqrt(self._arrays["hits"][slots].astype(np.float64) + 1) / weight
 
     def levels(self) -> Floats:
         """Of all slots, hits a minute with the season taken out; 0: not known yet."""

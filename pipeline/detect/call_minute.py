@@ -1,6 +1,6 @@
 """One minute of many keys, as the tests of calls see it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -9,6 +9,8 @@ import numpy as np
 from detectors.evidence import Floats, Ints
 from pipeline.detect.actions import CLASSES, Actions
 from pipeline.detect.bins import Bytes
+from pipeline.detect.model import Partition
+from pipeline.detect.recent import SAMPLES
 from pipeline.detect.statistics import Flags
 
 UNNAMED = "unnamed"
@@ -34,6 +36,7 @@ class CallMinute:
         columns: Mapping[str, Any],
         actions: Actions,
         names: Mapping[int, str],
+        origins: Sequence[Partition],
     ) -> None:
         self.slots = slots
         self.minutes = minutes
@@ -51,6 +54,7 @@ class CallMinute:
         """Of each row, set by the test of slow calls: whether it could be slow, and whether it is."""
         self._actions = actions
         self._names = names
+        self._origins = origins
 
     @cached_property
     def classes(self) -> Ints:
@@ -69,6 +73,15 @@ class CallMinute:
         """Rows of each slot and class: slots × classes."""
         cells = np.bincount(self.group * CLASSES + self.classes, minlength=len(self.slots) * CLASSES)
         return cells.reshape(-1, CLASSES)
+
+    def evidence(self, position: int, which: Flags) -> tuple[str, ...]:
+        """Some of these rows of one slot, as `topic_id/partition/offset/item`."""
+        rows = np.flatnonzero((self.group == position) & which)[:SAMPLES]
+        columns = (self.columns[name][rows].tolist() for name in ("origin", "offset", "item"))
+        return tuple(
+            "/".join(map(str, (*self._origins[origin], offset, item)))
+            for origin, offset, item in zip(*columns, strict=True)
+        )
 
     def version(self, hash_: int) -> str:
         """The agent's version behind a hash."""

@@ -1,6 +1,6 @@
 """What a test of calls is, and what a crossing means. Each test has a module of its own."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from detectors.base import Conclusion, Detector, Seen
@@ -8,7 +8,7 @@ from detectors.evidence import Ints
 from detectors.key import Key
 from detectors.window import MINUTE_MS
 from pipeline.detect.call_minute import CallMinute
-from pipeline.detect.statistics import Crossed
+from pipeline.detect.statistics import Crossed, Progress
 
 MakeConclusion = Callable[[Key], Conclusion]
 TRIP_LEVEL = 2
@@ -22,6 +22,10 @@ class CallTest(Protocol):
 
     def step(self, minute: CallMinute) -> Iterable[tuple[int, MakeConclusion]]:
         """Judge one minute; yields (position of the slot, what to conclude of its key)."""
+        ...
+
+    def progress(self, slots: Ints, minute: int) -> list[Progress]:
+        """How far these slots are in learning; nothing of what learns otherwise."""
         ...
 
     def grow(self, slots: int) -> None: ...
@@ -41,6 +45,7 @@ def conclusion(
     facts: Mapping[str, float | int | str],
     condition: str,
     labels: Mapping[str, str] | None = None,
+    rows: Sequence[str] = (),
 ) -> Conclusion:
     """What a crossing in one minute means for a key."""
     seen: Seen = crossed.seen
@@ -62,4 +67,5 @@ def conclusion(
         facts=evidence | dict(facts),
         may_trip=key.may_trip and crossed.level >= TRIP_LEVEL,
         condition=condition,
+        rows=rows,
     )

@@ -2,14 +2,15 @@
 
 import polars as pl
 
-from detectors.window import MINUTE_MS, STEP_MS
+from detectors.window import DAY_MS, MINUTE_MS, STEP_MS
 
 UNBOUND = "unbound"
 """The environment that unbound events count under: a source must not speak in another's name."""
 
 
 def derive(signals: pl.DataFrame, newest_ms: int | None, lateness_ms: int) -> pl.DataFrame:
-    """Add `env`, `agent`, `via`, `event_ms`, `late`, `minute`, `step`, `failed`, `key`, `ids`, `content`.
+    """Add `env`, `agent`, `via`, `event_ms`, `late`, `minute`, `step`, `failed`, `key`, `ids`, `content`
+    and `day`.
 
     Event time is the end of the step, no later than the broker's append time. A sender-stamped
     time that the decoder flagged as lying in the future tells nothing: such an event takes the
@@ -47,6 +48,10 @@ def derive(signals: pl.DataFrame, newest_ms: int | None, lateness_ms: int) -> pl
             pl.struct("env", "agent", "via").hash(1).alias("key"),
             pl.struct("source", "env", "agent", "operation", "trace_id", "span_id").hash(2).alias("ids"),
             pl.col("event_hmac").hash(3).alias("content"),
+            # What is older than a day where its partition is counts as a day old: its own may be forgotten.
+            pl.max_horizontal(
+                pl.col("event_ms") // DAY_MS, pl.col("newest").fill_null(pl.col("event_ms")) // DAY_MS - 1
+            ).alias("day"),
         )
         .drop("newest")
     )

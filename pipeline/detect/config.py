@@ -40,7 +40,7 @@ from detectors.unapproved_action import UnapprovedActionConfig
 from detectors.unknown_version import UnknownVersionConfig
 from detectors.write_burst import WriteBurstConfig
 from pipeline.detect.overrides import Override
-from pipeline.detect.own import read_module
+from pipeline.detect.own import own_detectors, own_settings, read_module
 
 
 class DetectConfig(BaseModel):
@@ -115,6 +115,9 @@ class DetectConfig(BaseModel):
     docs/own-detectors.md. Their content counts as part of this configuration."""
     own: dict[str, dict[str, Any]] = {}
     """Settings of your own detectors: `[detect.own.NAME]`."""
+    own_limit_s: float = Field(default=30.0, gt=0)
+    """Seconds that a detector of your own may take for one batch of rows. One that takes longer is off, like
+    one that fails: see docs/own-detectors.md."""
     false_pages_per_day: float = Field(default=DEFAULT_FALSE_PAGES_PER_DAY, gt=0)
     """False pages a day that all statistical detectors together may make. It sets their thresholds, where
     they state none of their own; a trip takes a thousand times the evidence."""
@@ -149,8 +152,15 @@ class DetectConfig(BaseModel):
         """The e-value that pages, by the budget and the statistical detectors that are enabled."""
         sections = (getattr(self, name) for name in type(self).model_fields)
         enabled = [one for one in sections if isinstance(one, DetectorConfig) and one.enabled]
+        enabled += self._own_tested()
         tested = sum(isinstance(getattr(one, "statistic", None), StatisticConfig) for one in enabled)
         return page_at(self.false_pages_per_day, self.expected_keys, tested)
+
+    def _own_tested(self) -> list[DetectorConfig]:
+        """The settings of one's own detectors that are enabled and test what they count."""
+        tested = [one for one in own_detectors(self.module_digests) if getattr(one, "test", None)]
+        settings = [own_settings(one, self.own.get(one.name, {})) for one in tested]
+        return [one for one in settings if one.enabled]
 
     @property
     def hash(self) -> str:

@@ -20,20 +20,31 @@ TRIP_LEVEL = 2
 class Findings:
     """Makes findings of what was found, with the configuration hash and samples at hand."""
 
-    def __init__(self, config: DetectConfig, detectors: Sequence[CountingDetector], recent: Recent) -> None:
+    def __init__(
+        self,
+        config: DetectConfig,
+        overrides: Overrides,
+        detectors: Sequence[CountingDetector],
+        recent: Recent,
+    ) -> None:
         self._hash = config.hash
-        self._overrides = Overrides(config.overrides)
+        self._overrides = overrides
         self._detectors = [d for d in detectors if d.test is not None]
         self._recent = recent
 
     def kept(self, found: list[Found]) -> list[Found]:
-        """Without those that an override turned off."""
+        """Without those that an override turned off: of tests that count for all detectors at once."""
         return [one for one in found if self._overrides.of(one.finding.detector, _key_of(one)).enabled]
 
     def floor_limit(self, detector: CountingDetector, key: Key) -> int:
         """The count a minute that fires for this key."""
         own = self._overrides.of(detector.name, key).per_minute
         return own or (detector.floor.per_minute if detector.floor else 0)
+
+    def least_limit(self, detector: CountingDetector) -> int:
+        """The lowest count a minute that fires for any key."""
+        stated = [one.per_minute for one in self._overrides.stated if one.per_minute]
+        return min(stated + ([detector.floor.per_minute] if detector.floor else []))
 
     def rule(self, detector: Detector, conclusion: Conclusion) -> Found:
         """What a rule concluded."""
@@ -61,8 +72,9 @@ class Findings:
         )
         return self._found(detector, conclusion, self._recent.samples(key, detector.name))
 
-    def floor(self, detector: CountingDetector, reached: Reached) -> Found:
-        """A key whose count in one minute of append time proved the floor."""
+    def floor(self, detector: CountingDetector, reached: Reached, learning: Sequence[str] = ()) -> Found:
+        """A key whose count in one minute of append time proved the floor. `learning`: the statistics that
+        cannot speak of it yet."""
         key, limit = reached.key, self.floor_limit(detector, reached.key)
         start = reached.period * PERIOD_MS
         conclusion = Conclusion(
@@ -80,6 +92,8 @@ class Findings:
             "count_so_far": reached.count_so_far,
             "minute_from_ms": reached.window_step * STEP_MS,
         }
+        if learning:
+            evidence["learning"] = list(learning)
         return self._found(detector, conclusion, evidence)
 
     def _found(self, detector: Detector, conclusion: Conclusion, evidence: dict[str, object]) -> Found:

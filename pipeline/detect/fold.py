@@ -6,11 +6,15 @@ are known, never on how partitions interleave or how rows are cut into batches.
 
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from detectors.acting_after_trip import ActingAfterTrip
 from detectors.base import CountingDetector, Learns, RuleDetector, Watermark
-from detectors.window import MINUTE_MS
+from detectors.evidence import Ints
+from detectors.key import Key
+from detectors.places import Hashes
+from detectors.window import DAY_MS, MINUTE_MS
 from pipeline.detect import snapshot
 from pipeline.detect.accepted import Accepted
 from pipeline.detect.build import call_tests, counting_detectors, rule_detectors
@@ -22,15 +26,18 @@ from pipeline.detect.floors import Floors
 from pipeline.detect.guard import OwnDetectors
 from pipeline.detect.minutes import Minutes
 from pipeline.detect.model import Acceptance, Found, Partition, SignalBatch, Trip
+from pipeline.detect.overrides import Overrides
 from pipeline.detect.recent import Recent
 from pipeline.detect.redacted import with_redacted
 from pipeline.detect.rows import ErrorRuns, Repeats
+from pipeline.detect.slots import Slots
+from pipeline.detect.statistics import Progress
 from pipeline.detect.trips import Trips
 from pipeline.errors import ConfigError
 
 EVERY_ROW = pl.col("offset").is_not_null()
 """Makes a column of a detector's constant: the sum of a literal would be one, not one a row."""
-COUNT_BY = ["env", "agent", "via", "late", "minute", "step"]
+COUNT_BY = ["key", "late", "minute", "step"]
 
 
 class Detection:
@@ -42,8 +49,9 @@ class Detection:
         self._own = OwnDetectors(config)
         self._detectors: list[CountingDetector] = [*counting_detectors(config), *self._own.counting_detectors]
         self._floored = [d for d in self._detectors if d.floor is not None]
-        self._minutes = Minutes(self._detectors, config.max_keys, config.max_pending)
-        self._calls = Calls(call_tests(config), config.max_keys, config.max_pending)
+        self._slots = Slots(config.max_keys)
+        self._minutes = Minutes(self._detectors, self._slots, config.max_pending)
+        self._calls = Calls(call_tests(config), self._slots, config.max_pending)
         self._repeats = Repeats(config.max_ids)
         self._runs: dict[Partition, ErrorRuns] = {}
         self._rules: list[RuleDetector] = [*rule_detectors(config), *self._own.rule_detectors]
@@ -51,15 +59,19 @@ class Detection:
         self._trips = Trips(self._acting, config.max_keys)
         self._accepted = Accepted()
         self._recent = Recent(self._detectors)
-        self._findings = Findings(config, self._detectors, self._recent)
+        self._overrides = Overrides(config.overrides)
+        self._findings = Findings(config, self._overrides, self._detectors, self._recent)
         self._floors = Floors(
-            len(self._floored), lambda floor, key: self._findings.floor_limit(self._floored[floor], key)
+            [self._findings.least_limit(one) for one in self._floored],
+            lambda floor, key: self._findings.floor_limit(self._floored[floor], key),
         )
         self.ends: dict[Partition, int] = {}
         """The sealed end consumed of each partition."""
         self.newest_ms: dict[Partition, int | None] = {}
         """The newest event time of each known partition; None: has not spoken. None holds all others back."""
         self.newest_broker_ms: dict[Partition, int | None] = {}
+        self.halted: set[Partition] = set()
+        """The partitions that nobody waits for since they are halted."""
         self.late_events = 0
         self.repeats = 0
 
@@ -74,12 +86,12 @@ class Detection:
     @property
     def keys(self) -> int:
         """Agents (with environment and kind of source) that have a baseline or are learning one."""
-        return self._minutes.keys
+        return len(self._slots)
 
     @property
     def agents(self) -> set[str]:
         """The agents that are known, those that a snapshot tells of included."""
-        return self._minutes.agents
+        return self._slots.agents
 
     @property
     def missed_events(self) -> int:
@@ -89,11 +101,14 @@ class Detection:
     def join(self, partitions: list[Partition]) -> None:
         """Make partitions known before their first rows, so that minutes wait for them."""
         for partition in partitions:
+            self.halted.discard(partition)
             self.newest_ms.setdefault(partition, None)
             self.newest_broker_ms.setdefault(partition, None)
 
-    def leave(self, partition: Partition) -> list[Found]:
+    def leave(self, partition: Partition, *, is_halted: bool = False) -> list[Found]:
         """Wait no longer for a partition: it is halted, or its topic is gone. `ends` keeps it."""
+        if is_halted:
+            self.halted.add(partition)
         self.newest_ms.pop(partition, None)
         self.newest_broker_ms.pop(partition, None)
         return self._findings.kept(self._close())
@@ -132,19 +147,27 @@ class Detection:
         once = self._own.with_columns(once)
         self._advance(partition, rows)
         self._recent.add(once)
-        self._calls.add(once.filter(~pl.col("late")))
-        found = [self._findings.rule(rule, one) for rule in self._rules for one in rule.observe(once)]
+        punctual = once.filter(~pl.col("late")) if once["late"].any() else once
+        self._slots.meet(punctual)
+        self._calls.add(punctual)
+        found = [
+            self._findings.rule(rule, one)
+            for rule in self._rules
+            for one in rule.observe(self._overrides.watched(rule.name, once))
+        ]
         if self._acting.config.enabled:
-            found += [self._findings.rule(self._acting, one) for one in self._trips.observe(once)]
+            found += [
+                self._findings.rule(self._acting, one)
+                for one in self._trips.observe(self._overrides.watched(self._acting.name, once))
+            ]
         return found + self._count(once)
 
     def _mark(self, partition: Partition, rows: pl.DataFrame) -> pl.DataFrame:
-        """Add `repeat`, `reused` and `in_error_run`: what needs the rows before, one by one."""
+        """Add `repeat`, `reused` and `in_error_run`: what needs the rows before."""
         runs = self._runs.setdefault(partition, ErrorRuns(self._config.max_keys))
-        self._repeats.turn(int(rows["event_ms"].max()))  # pyright: ignore[reportArgumentType] (a maximum of integers)
-        repeat, reused = self._repeats.mark(rows["ids"].to_list(), rows["content"].to_list())
-        self.repeats += sum(repeat)
-        in_error_run = runs.mark(rows["key"].to_list(), rows["failed"].to_list())
+        repeat, reused = self._repeats.mark(*(rows[name].to_numpy() for name in ("ids", "content", "day")))
+        self.repeats += int(repeat.sum())
+        in_error_run = runs.mark(rows["key"].to_numpy(), rows["failed"].fill_null(value=False).to_numpy())
         return rows.with_columns(
             pl.Series("repeat", repeat, pl.Boolean),
             pl.Series("reused", reused, pl.Boolean),
@@ -160,27 +183,38 @@ class Detection:
     def _count(self, rows: pl.DataFrame) -> list[Found]:
         """One grouping of the rows for all detectors; floors and minutes then add up small frames."""
         grouped = rows.group_by(COUNT_BY).agg(
-            pl.len().cast(pl.Int64).alias("events"),
+            (pl.col("via") == "").first().alias("trusted"),
+            pl.len().alias("events"),
             *(
-                (expression & EVERY_ROW).sum().cast(pl.Int64).alias(f"{d.name}.{part}")
+                (expression & EVERY_ROW).sum().alias(f"{d.name}.{part}")
                 for d in self._detectors
                 for part, expression in (("hits", d.hits()), ("eligible", d.eligible()))
             ),
-            *(d.floor_hits().sum().cast(pl.Int64).alias(f"{d.name}.floor") for d in self._floored),
+            *(d.floor_hits().sum().cast(pl.UInt32).alias(f"{d.name}.floor") for d in self._floored),
         )
+        grouped = self._overrides.counted(grouped, rows, [d.name for d in self._detectors])
         self.late_events += int(grouped.filter("late")["events"].sum())
         self._minutes.add(grouped.filter(~pl.col("late")))
-        reached = self._floors.add(grouped, [f"{d.name}.floor" for d in self._floored])
-        return [self._findings.floor(self._floored[r.floor], r) for r in reached]
+        reached = self._floors.add(grouped, [f"{d.name}.floor" for d in self._floored], rows)
+        return [
+            self._findings.floor(self._floored[r.floor], r, self._still_learning(r.hash_)) for r in reached
+        ]
+
+    def _still_learning(self, hash_: int) -> list[str]:
+        slots = self._slots.find(np.array([hash_], dtype=np.uint64))
+        progress = self._progress(slots) if slots[0] >= 0 else []
+        return [name for name, one in progress if one.until_minute is not None]
 
     def _close(self) -> list[Found]:
         stamped = [t for t in self.newest_broker_ms.values() if t is not None]
         append_ms = min(stamped) if stamped and len(stamped) == len(self.newest_broker_ms) else None
         if append_ms is not None:
             self._floors.expire(append_ms)
-        watermark = Watermark(self.watermark_ms, append_ms, self.newest_ms)
+        watermark = Watermark(self.watermark_ms, append_ms, self.newest_ms, bool(self.halted))
         if watermark.event_ms is None:
             return self._close_rules(watermark)
+        # Not the watermark: ids are looked for by where their own partition is.
+        self._repeats.expire(min(ms for ms in self.newest_ms.values() if ms is not None) // DAY_MS)
         minute, found = watermark.event_ms // MINUTE_MS, list[Found]()
         for one in self._accepted.due(minute):
             found += self._close_rules(watermark._replace(event_ms=one.from_minute * MINUTE_MS))
@@ -194,16 +228,33 @@ class Detection:
 
     def _close_minutes(self, before_minute: int) -> list[Found]:
         moments, concluded = self._minutes.close(before_minute), self._calls.close(before_minute)
+        self._slots.evict(self._waiting)
         found = [self._findings.statistical(moment) for moment in moments]
         return found + [self._findings.rule(detector, one) for detector, one in concluded]
 
+    def _waiting(self) -> Hashes:
+        """The keys whose minutes are still open."""
+        return np.union1d(self._minutes.waiting(), self._calls.waiting())
+
     def _forget(self, accepted: Acceptance) -> None:
         whose = (accepted.environment, accepted.agent_id)
-        self._minutes.forget(*whose)
-        self._calls.forget(*whose)
+        self._slots.forget(*whose)
         for rule in self._rules:
             if isinstance(rule, Learns):
                 rule.forget(*whose)
+
+    def learning(self, agent_id: str, environment: str = "") -> list[tuple[Key, str, Progress]]:
+        """How far each statistic is in learning an agent: (key, detector, progress)."""
+        return [
+            (self._slots.key(slot), name, one)
+            for slot in self._slots.of_agent(environment, agent_id).tolist()
+            for name, one in self._progress(np.array([slot]))
+        ]
+
+    def _progress(self, slot: Ints) -> list[tuple[str, Progress]]:
+        minute = (self.watermark_ms or 0) // MINUTE_MS
+        told = self._minutes.progress(slot, minute) | self._calls.progress(slot, minute)
+        return [(name, one) for name, progress in told.items() for one in progress]
 
     def snapshot(self) -> bytes:
         """The exact state, with the ends it stands at. Goes on with findings as if never stopped."""
@@ -234,14 +285,16 @@ class Detection:
                 )
                 for p in self.ends | self.newest_ms
             ],
-            "runs": [(*p, runs.outcomes) for p, runs in self._runs.items()],
+            "runs": [(*p, runs.state()) for p, runs in self._runs.items()],
             "repeats": self._repeats.state(),
             "floors": self._floors.state(),
+            "slots": self._slots.state(),
             "minutes": self._minutes.state(),
             "calls": self._calls.state(),
             "rules": {rule.name: rule.state() for rule in self._rules},
             "trips": self._trips.state(),
             "accepted": self._accepted.state(),
+            "halted": sorted(self.halted),
             "counters": (self.late_events, self.repeats),
         }
 
@@ -254,15 +307,17 @@ class Detection:
                 self.newest_broker_ms[partition] = newest_broker
         for topic_id, number, outcomes in state["runs"]:
             self._runs[(topic_id, number)] = ErrorRuns(self._config.max_keys)
-            self._runs[(topic_id, number)].outcomes = outcomes
+            self._runs[(topic_id, number)].load(outcomes)
         self._repeats.load(state["repeats"])
         self._floors.load(state["floors"])
+        self._slots.load(state["slots"])
         self._minutes.load(state["minutes"])
         self._calls.load(state["calls"])
         for rule in self._rules:
             rule.load(state["rules"][rule.name])
         self._trips.load(state["trips"])
         self._accepted.load(state["accepted"])
+        self.halted = {(topic_id, number) for topic_id, number in state["halted"]}
         self.late_events, self.repeats = state["counters"]
 
 

@@ -25,6 +25,7 @@ from detectors.window import HOUR_MS
 from pipeline import metrics
 from pipeline.detect.build import budgeted
 from pipeline.detect.config import DetectConfig
+from pipeline.detect.limited import Limited
 from pipeline.detect.own import line_in_module, own_detectors, own_settings
 from pipeline.errors import ConfigError
 from schemas.finding import Severity
@@ -47,8 +48,9 @@ class Failures:
     cases: ClassVar[tuple[Any, ...]] = ()
     Config: ClassVar[type[DetectorConfig]] = DetectorConfig
 
-    def __init__(self) -> None:
+    def __init__(self, limit_s: float) -> None:
         self.config = DetectorConfig()
+        self._limited = Limited(limit_s)
         self.failed: dict[str, str] = {}
         """Detector → what it raised and where; never the text, which may hold content."""
         self._untold: list[str] = []
@@ -59,7 +61,7 @@ class Failures:
         if detector.name in self.failed:
             return otherwise
         try:
-            return call()
+            return self._limited.call(call)
         except Exception as error:  # noqa: BLE001 (whatever a user's code raises)
             what = type(error).__name__ + line_in_module(error, type(detector))
             self.failed[detector.name] = what
@@ -188,7 +190,7 @@ class OwnDetectors:
     """The user's own detectors of a configuration, each behind its guard."""
 
     def __init__(self, config: DetectConfig) -> None:
-        failures = Failures()
+        failures = Failures(config.own_limit_s)
         self.counting: list[GuardedCount] = []
         self.rules: list[GuardedRule | Failures] = []
         detectors = own_detectors(config.module_digests)

@@ -60,7 +60,8 @@ def learning_of(settings: DetectorConfig) -> str | None:
     if statistic is None:
         return None
     events = f", {statistic.learning_events} events" if statistic.learning_events else ""
-    return f"{statistic.learning_minutes} minutes{events}"
+    hours = f", {statistic.learning_hours} hours since it was first seen" if statistic.learning_hours else ""
+    return f"{statistic.learning_minutes} minutes{events}{hours}"
 
 
 def _listed(detector: type[Detector], settings: DetectorConfig, origin: str, lacks: bool) -> Listed:

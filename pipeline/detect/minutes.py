@@ -9,9 +9,11 @@ import polars as pl
 from detectors.base import CountingDetector, TestKind
 from detectors.evidence import Ints
 from detectors.key import Key
-from pipeline.detect.open_counts import KEY, OpenCounts
-from pipeline.detect.slots import Slots, rounds
-from pipeline.detect.statistics import Crossed, Statistic
+from detectors.places import Hashes
+from pipeline.detect.counted import Counts
+from pipeline.detect.open_counts import Due, OpenCounts
+from pipeline.detect.slots import Slots, gaps, rounds
+from pipeline.detect.statistics import Crossed, Progress, Statistic
 
 MAX_GROUPS = 64
 LEAST_PROVING_HITS = 5
@@ -30,26 +32,19 @@ class Moment(NamedTuple):
 class Minutes:
     """Open (minute, key) counts, and the statistics of all keys."""
 
-    def __init__(self, detectors: Sequence[CountingDetector], max_keys: int, max_pending: int) -> None:
+    def __init__(self, detectors: Sequence[CountingDetector], slots: Slots, max_pending: int) -> None:
         tested: list[tuple[CountingDetector, TestKind]]
         tested = [(d, d.test) for d in detectors if d.test is not None]
         self._columns = [f"{d.name}.{part}" for d, _ in tested for part in ("hits", "eligible")]
+        """Two a detector, behind the number of events."""
+        self._names = [d.name for d, _ in tested]
         self._statistics = [Statistic(d.statistic, test) for d, test in tested]
         self._rates = [index for index, (_, test) in enumerate(tested) if test == "rate"]
-        self._open = OpenCounts(KEY, ["events", *self._columns], max_pending)
-        self._slots = Slots(max_keys, self._grow, self._clear)
+        self._open = OpenCounts(["events", *self._columns], max_pending)
+        self._slots = slots
+        slots.listen(self._grow, self._clear)
         self._groups: dict[str, int] = {}
         """Of environments: whose rates share a season."""
-
-    @property
-    def keys(self) -> int:
-        """Keys with a baseline or one in the making."""
-        return len(self._slots)
-
-    @property
-    def agents(self) -> set[str]:
-        """The agents with a baseline, or with counts that wait."""
-        return self._open.waiting("agent") | {key.agent_id for key in self._slots.slots}
 
     @property
     def missed_events(self) -> int:
@@ -57,7 +52,7 @@ class Minutes:
         return self._open.missed_events
 
     def add(self, grouped: pl.DataFrame) -> None:
-        """Add counts: `minute`, the key, `events`, and two columns a detector."""
+        """Add counts: `minute`, `key`, `events`, and two columns a detector."""
         self._open.add(grouped)
 
     def close(self, before_minute: int) -> list[Moment]:
@@ -65,62 +60,61 @@ class Minutes:
         due = self._open.close(before_minute)
         return [] if due is None else self._judge(due)
 
-    def forget(self, environment: str, agent_id: str) -> None:
-        """Forget what was learned of one agent; minutes that wait are kept."""
-        self._slots.forget(environment, agent_id)
+    def progress(self, slots: Ints, minute: int) -> dict[str, list[Progress]]:
+        """By detector how far these slots are in learning."""
+        return {
+            name: statistic.progress(slots, minute)
+            for name, statistic in zip(self._names, self._statistics, strict=True)
+        }
+
+    def waiting(self) -> Hashes:
+        """The keys that will be judged."""
+        return self._open.waiting()
 
     def proven(self) -> list[Moment]:
         """What the first open minute proves already: the minutes before it are all judged."""
-        hits = [self._columns[2 * index] for index in self._rates]
-        if not hits:
+        counted = self._open.first() if self._rates else None
+        if counted is None:
             return []
-        counts = self._open.first(pl.any_horizontal(pl.col(hits) >= LEAST_PROVING_HITS))
-        if counts is None:
-            return []
-        keys, counted, minutes = self._read(counts)
-        known = np.array([key in self._slots.slots for key in keys])
+        slots = self._slots.find(counted.hashes)
         moments: list[Moment] = []
         for index in self._rates:
-            rows = np.flatnonzero(known & (counted[:, 2 * index] >= LEAST_PROVING_HITS))
-            at, minute = self._slots.of([keys[row] for row in rows.tolist()]), minutes[rows]
-            gap, (hit, eligible) = self._slots.gaps(at, minute), counted[rows, 2 * index : 2 * index + 2].T
-            proven = self._statistics[index].proven(at, minute, gap, hit, eligible)
-            moments += [Moment(int(minutes[0]), keys[int(rows[one.row])], index, one) for one in proven]
+            hits, eligible = _of(counted.counts, index)
+            rows = np.flatnonzero((slots >= 0) & (hits >= LEAST_PROVING_HITS))
+            if len(rows):
+                at, minute = slots[rows], counted.minutes[rows]
+                gap = gaps(self._slots.last[at], minute)
+                proven = self._statistics[index].proven(at, minute, gap, hits[rows], eligible[rows])
+                moments += [
+                    Moment(int(minute[0]), self._slots.key(int(at[one.row])), index, one) for one in proven
+                ]
         return sorted(moments, key=lambda m: (m.key, m.detector))
 
-    def _read(self, counts: pl.DataFrame) -> tuple[list[Key], Ints, Ints]:
-        """Keys, counts (rows × columns) and minutes."""
-        keys = [Key(*row) for row in counts.select(list(KEY)).iter_rows()]
-        counted = counts.select(self._columns).to_numpy().astype(np.int64)
-        return keys, counted, counts["minute"].to_numpy().astype(np.int64)
-
-    def _judge(self, due: pl.DataFrame) -> list[Moment]:
-        keys, counts, minutes = self._read(due)
-        slots = self._slots.of(keys)
-        self._assign(keys, slots)
+    def _judge(self, due: Due) -> list[Moment]:
+        slots = self._slots.of(due.hashes)
+        self._assign(slots)
         moments: list[Moment] = []
-        for rows in rounds(slots, minutes):
-            at, minute = slots[rows], minutes[rows]
-            gap = self._slots.gaps(at, minute)
+        for rows in rounds(slots, due.minutes):
+            at, minute = slots[rows], due.minutes[rows]
+            gap = gaps(self._slots.last[at], minute)
+            counts = due.counts[rows]
             for index, statistic in enumerate(self._statistics):
-                hits, eligible = counts[rows, 2 * index], counts[rows, 2 * index + 1]
-                for crossed in statistic.step(at, minute, gap, hits, eligible):
-                    row = int(rows[crossed.row])
-                    moments.append(Moment(int(minutes[row]), keys[row], index, crossed))
+                for crossed in statistic.step(at, minute, gap, *_of(counts, index)):
+                    slot, now = int(at[crossed.row]), int(minute[crossed.row])
+                    moments.append(Moment(now, self._slots.key(slot), index, crossed))
             self._slots.last[at] = minute
-        self._slots.evict()
         return sorted(moments, key=lambda m: (m.minute, m.key, m.detector))
 
-    def _assign(self, keys: list[Key], slots: Ints) -> None:
+    def _assign(self, slots: Ints) -> None:
         """Tell the seasons of new keys' environments; beyond a limit these share the last one's."""
-        new = np.flatnonzero(self._slots.last[slots] < 0)
-        environments = [keys[row].environment for row in new.tolist()]
+        new = slots[self._slots.last[slots] < 0]
+        environments = [self._slots.key(slot).environment for slot in new.tolist()]
         for environment in environments:
             if len(self._groups) < MAX_GROUPS:
                 self._groups.setdefault(environment, len(self._groups))
         groups = np.array([self._groups.get(one, MAX_GROUPS - 1) for one in environments], dtype=np.int64)
         for index in self._rates if len(new) else ():
-            self._statistics[index].assign(slots[new], groups)
+            self._statistics[index].assign(new, groups)
 
     def _grow(self, slots: int) -> None:
         for statistic in self._statistics:
@@ -134,14 +128,18 @@ class Minutes:
         """What a snapshot holds."""
         return {
             "open": self._open.state(),
-            "slots": self._slots.state(),
             "groups": self._groups,
             "statistics": [statistic.state() for statistic in self._statistics],
         }
 
     def load(self, state: dict[str, Any]) -> None:
         self._open.load(state["open"])
-        self._slots.load(state["slots"])
         self._groups = dict(state["groups"])
         for statistic, saved in zip(self._statistics, state["statistics"], strict=True):
             statistic.load(saved)
+
+
+def _of(counts: Counts, index: int) -> tuple[Ints, Ints]:
+    """(hits, eligible) of one detector."""
+    pair = counts[:, 1 + 2 * index : 3 + 2 * index].astype(np.int64)
+    return pair[:, 0], pair[:, 1]

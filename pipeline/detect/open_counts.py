@@ -1,110 +1,113 @@
 """Open counts: what was counted per minute and key waits until the watermark closes the minute."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
+import numpy as np
 import polars as pl
 
-KEY: dict[str, pl.DataType] = {"env": pl.String(), "agent": pl.String(), "via": pl.String()}
-"""The columns of `detectors.key.Key`, as `pipeline.detect.columns` derives them."""
-MERGE_FRAMES = 64
+from detectors.evidence import Ints
+from detectors.places import Hashes
+from pipeline.detect.counted import Counted, Counts, matrix, summed
+
+
+class Due(NamedTuple):
+    """Counts that were given out, sorted by minute and key."""
+
+    minutes: Ints
+    hashes: Hashes
+    counts: Counts
+    """Rows × what is counted."""
 
 
 class OpenCounts:
-    """Integer counts per (minute, key columns), added up in small frames and given out once, in time order.
+    """Integer counts per (minute, key), added up and given out once, in time order.
 
     Which counts a minute has when it is given out depends on its rows alone, not on how they were cut or
-    interleaved, as long as fewer than `max_pending` groups are open.
+    interleaved, as long as fewer than `max_pending` of them are open.
     """
 
-    def __init__(self, by: Mapping[str, pl.DataType], counted: Sequence[str], max_pending: int) -> None:
-        """`by`: the key's columns, beside `minute`. `counted`: columns to add up; the first is the number
-        of events."""
-        self._by = ["minute", *by]
+    def __init__(self, counted: Sequence[str], max_pending: int) -> None:
+        """`counted`: columns to add up; the first is the number of events."""
         self._counted = list(counted)
-        self._schema: dict[str, pl.DataType] = {"minute": pl.Int64(), **by}
-        self._schema |= dict.fromkeys(counted, pl.Int64())
         self._max_pending = max_pending
-        self._frames: list[pl.DataFrame] = []
-        self._rows = 0
-        self._is_changed = False
+        self._minutes: dict[int, Counted] = {}
+        self._touched: list[Hashes] | None = None
+        """The keys of the first minute that were added to since `first`; None: all of them."""
         self.closed_minute = -1
         """Minutes below this one were given out."""
         self.missed_events = 0
         """Events that were punctual in their own partition but came after the close: see `Detection.join`."""
 
     def add(self, grouped: pl.DataFrame) -> None:
-        """Add counts: a frame with `minute`, the key's columns and the counted ones; groups may repeat."""
-        open_ = grouped.filter(pl.col("minute") >= self.closed_minute)
-        if open_.height < grouped.height:
-            closed = grouped.filter(pl.col("minute") < self.closed_minute)
-            self.missed_events += int(closed[self._counted[0]].sum())
-        if open_.is_empty():
-            return
-        self._frames.append(open_.select(list(self._schema)))
-        self._is_changed = True
-        self._rows += open_.height
-        if len(self._frames) >= MERGE_FRAMES:
-            self._merge()
+        """Add counts: a frame with `minute`, `key` and the counted columns; groups may repeat."""
+        minutes, hashes = grouped["minute"].to_numpy(), grouped["key"].to_numpy()
+        counts = matrix(grouped, self._counted)
+        for minute in np.unique(minutes).tolist():
+            which = minutes == minute
+            if minute < self.closed_minute:
+                self.missed_events += int(counts[which, 0].sum())
+                continue
+            keys, sums = summed(hashes[which], counts[which])
+            if minute not in self._minutes:
+                self._minutes[minute] = Counted(len(self._counted))
+            self._minutes[minute].add(keys, sums)
+            if minute == self.closed_minute and self._touched is not None:
+                self._touched.append(keys)
 
-    def close(self, before_minute: int) -> pl.DataFrame | None:
-        """The counts of every minute below `before_minute` that were not given out yet, sorted by minute and
-        key. None where there are none."""
+    def close(self, before_minute: int) -> Due | None:
+        """The counts of every minute below `before_minute` that were not given out yet. None where there are
+        none."""
         before_minute = max(before_minute, self._forced())
         if before_minute <= self.closed_minute:
             return None
-        self.closed_minute, self._is_changed = before_minute, True
-        if not self._frames:
+        self.closed_minute, self._touched = before_minute, None
+        due = [
+            (minute, self._minutes.pop(minute)) for minute in sorted(self._minutes) if minute < before_minute
+        ]
+        if not due:
             return None
-        self._merge()
-        frame = self._frames[0]
-        due = frame.filter(pl.col("minute") < before_minute)
-        rest = frame.filter(pl.col("minute") >= before_minute)
-        self._frames, self._rows = [rest] if rest.height else [], rest.height
-        return due.sort(self._by) if due.height else None
+        orders = [np.argsort(counted.hashes) for _, counted in due]
+        return Due(
+            np.concatenate([np.full(len(counted), minute, dtype=np.int64) for minute, counted in due]),
+            np.concatenate([counted.hashes[order] for (_, counted), order in zip(due, orders, strict=True)]),
+            np.concatenate([counted.counts[order] for (_, counted), order in zip(due, orders, strict=True)]),
+        )
 
-    def first(self, which: pl.Expr) -> pl.DataFrame | None:
-        """The counts so far of the first minute that was not given out, of the groups that meet `which`; None
-        where there are none, or where nothing changed since the last call."""
-        if not self._is_changed:
+    def first(self) -> Due | None:
+        """The counts so far of the first minute that was not given out, of the keys that were added to since
+        the last call; None where there are none."""
+        touched, self._touched = self._touched, []
+        open_ = self._minutes.get(self.closed_minute)
+        if open_ is None or touched == []:
             return None
-        self._is_changed = False
-        now = [part for frame in self._frames if (part := frame.filter(minute=self.closed_minute)).height]
-        if not now:
-            return None
-        counts = pl.concat(now).group_by(self._by).sum().filter(which)
-        return counts.sort(self._by) if counts.height else None
+        hashes = np.sort(open_.hashes) if touched is None else np.unique(np.concatenate(touched))
+        minutes = np.full(len(hashes), self.closed_minute, dtype=np.int64)
+        return Due(minutes, hashes, open_.of(hashes))
 
-    def waiting(self, column: str) -> set[str]:
-        """The values of a key column among the open counts."""
-        return {value for frame in self._frames for value in frame[column].unique()}
+    def waiting(self) -> Hashes:
+        """The keys among the open counts."""
+        held = [np.zeros(0, dtype=np.uint64), *(counted.hashes for counted in self._minutes.values())]
+        return np.unique(np.concatenate(held))
 
     def _forced(self) -> int:
         """The minute up to which memory forces a close: half of what is open, where that is too much."""
-        if self._rows <= self._max_pending:
+        sizes = {minute: len(self._minutes[minute]) for minute in sorted(self._minutes)}
+        if sum(sizes.values()) <= self._max_pending:
             return -1
-        self._merge()
-        if self._rows <= self._max_pending:
-            return -1
-        return int(self._frames[0]["minute"].median() or 0)  # pyright: ignore[reportArgumentType] (a median of integers)
-
-    def _merge(self) -> None:
-        if len(self._frames) > 1:
-            self._frames = [pl.concat(self._frames).group_by(self._by).sum()]
-        self._rows = self._frames[0].height if self._frames else 0
+        half = np.searchsorted(np.cumsum(list(sizes.values())), self._max_pending / 2)
+        return list(sizes)[int(half)]
 
     def state(self) -> dict[str, Any]:
         """What a snapshot holds."""
-        self._merge()
         return {
-            "pending": self._frames[0].sort(self._by).rows() if self._frames else [],
+            "minutes": [(minute, self._minutes[minute].state()) for minute in sorted(self._minutes)],
             "closed": self.closed_minute,
             "missed": self.missed_events,
         }
 
     def load(self, state: dict[str, Any]) -> None:
-        if state["pending"]:
-            self._frames = [pl.DataFrame(state["pending"], schema=self._schema, orient="row")]
-            self._rows = self._frames[0].height
-        self._is_changed = True
+        for minute, saved in state["minutes"]:
+            self._minutes[minute] = Counted(len(self._counted))
+            self._minutes[minute].load(saved)
         self.closed_minute, self.missed_events = state["closed"], state["missed"]

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from detectors.places import Hashes
+
 SCHEMA: dict[str, pl.DataType] = {
     "minute": pl.Int32(),
     "key": pl.UInt64(),
@@ -18,14 +20,18 @@ SCHEMA: dict[str, pl.DataType] = {
     "duration": pl.UInt8(),
     "tokens": pl.UInt8(),
     "marks": pl.UInt8(),
+    "origin": pl.UInt16(),
+    "offset": pl.Int64(),
+    "item": pl.Int32(),
 }
-"""`key`, `action`, `trace`, `version`: hashes. `duration`, `tokens`: bins. `marks`: see `marks_of`."""
-ORDER = list(SCHEMA)
+"""`key`, `action`, `trace`, `version`: hashes. `duration`, `tokens`: bins. `marks`: see below. `origin`,
+`offset`, `item`: which row it is, for evidence only."""
+ORDER = ["minute", "key", "action", "trace", "version", "duration", "tokens", "marks"]
 FAILED, DENIED, CANARY = 1, 2, 4
 
 
 class OpenRows:
-    """Rows by minute, given out once, in an order that depends on the rows alone."""
+    """Rows by minute, given out once, in an order that depends on what is in them alone."""
 
     def __init__(self, max_rows: int) -> None:
         self._max_rows = max_rows
@@ -42,8 +48,8 @@ class OpenRows:
             self._rows += open_.height
 
     def close(self, before_minute: int) -> pl.DataFrame | None:
-        """The rows of every minute below `before_minute` that were not given out yet, sorted by all
-        columns. Beyond `max_rows` the older half is given out early."""
+        """The rows of every minute below `before_minute` that were not given out yet, sorted by ORDER.
+        Beyond `max_rows` the older half is given out early."""
         if self._rows > self._max_rows:
             median = pl.concat(self._frames)["minute"].median()
             before_minute = max(before_minute, int(median))  # pyright: ignore[reportArgumentType] (a median of integers)
@@ -58,9 +64,10 @@ class OpenRows:
         self._frames, self._rows = [rest] if rest.height else [], rest.height
         return due.sort(ORDER) if due.height else None
 
-    def waiting(self) -> set[int]:
+    def waiting(self) -> Hashes:
         """The keys of open rows."""
-        return {key for frame in self._frames for key in frame["key"].unique().to_list()}
+        held = [np.zeros(0, dtype=np.uint64), *(frame["key"].unique().to_numpy() for frame in self._frames)]
+        return np.unique(np.concatenate(held))
 
     def state(self) -> dict[str, Any]:
         """What a snapshot holds."""

@@ -1,12 +1,18 @@
 """Overrides: what holds for some agents and environments otherwise than for the rest."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from detectors.globs import Glob, first_match
 from detectors.key import Key
+
+if TYPE_CHECKING:
+    import polars as pl
 
 REMEMBERED = 100_000
 """Agents whose settings are kept."""
@@ -49,18 +55,46 @@ class Overrides:
     """What holds for a key: the more specific override wins, by agents first, and at a tie the later one."""
 
     def __init__(self, overrides: Sequence[Override]) -> None:
-        self._overrides = overrides
+        self.stated = overrides
         self._remembered = lru_cache(REMEMBERED)(self._look_up)
+
+    def watched(self, detector: str, rows: pl.DataFrame) -> pl.DataFrame:
+        """Without the rows of agents that a detector is turned off for."""
+        import polars as pl
+
+        off = self._off(detector, rows)
+        return rows.filter(~pl.col("key").is_in(off)) if off else rows
+
+    def counted(self, grouped: pl.DataFrame, rows: pl.DataFrame, detectors: Sequence[str]) -> pl.DataFrame:
+        """Counts by key of rows, nothing where a detector is turned off. Its columns begin with its name."""
+        import polars as pl
+
+        for detector in detectors:
+            off = self._off(detector, rows)
+            columns = [name for name in grouped.columns if name.startswith(f"{detector}.")]
+            if off:
+                is_off = pl.col("key").is_in(off)
+                grouped = grouped.with_columns(pl.when(is_off).then(0).otherwise(pl.col(columns)).name.keep())
+        return grouped
+
+    def _off(self, detector: str, rows: pl.DataFrame) -> list[int]:
+        """The keys (hashes) among rows that a detector is turned off for."""
+        if not any(
+            one.enabled is False and detector in (one.detectors or (detector,)) for one in self.stated
+        ):
+            return []
+        keys = rows.select("key", "env", "agent", "via").unique("key")
+        return [hash_ for hash_, *named in keys.iter_rows() if not self.of(detector, Key(*named)).enabled]
 
     def of(self, detector: str, key: Key) -> Setting:
         """What holds for this detector and key."""
-        if not self._overrides:
+        if not self.stated:
             return AS_CONFIGURED
         return self._remembered(detector, key.environment, key.agent_id)
 
     def _look_up(self, detector: str, environment_name: str, agent_id: str) -> Setting:
         found: list[tuple[tuple[int, int], Override]] = []
-        for one in self._overrides:
+        for one in self.stated:
             agent = first_match(one.agents, agent_id)
             environment = first_match(one.environments, environment_name)
             if agent is not None and environment is not None and detector in (one.detectors or (detector,)):

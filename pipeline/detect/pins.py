@@ -10,6 +10,7 @@ import numpy as np
 
 from detectors.evidence import Ints
 from pipeline.detect.bins import BINS, Bytes
+from pipeline.detect.cells import Cells
 
 QUANTILE = 0.95
 MOST = np.iinfo(np.uint8).max
@@ -23,46 +24,55 @@ class Pins:
     def __init__(self, classes: int, values: int) -> None:
         self._classes = classes
         self._values = values
+        self._pins = np.zeros((0, classes), dtype=np.uint8)
+        self._cells = Cells(classes)
+        """Of what is learned still: a histogram each."""
         self._counts = np.zeros((0, BINS), dtype=np.uint8)
-        self._pins = np.zeros(0, dtype=np.uint8)
         self._totals = np.zeros(0, dtype=np.int32)
-        """Values counted by each cell so far."""
+        """Values counted by each histogram so far."""
 
     def grow(self, slots: int) -> None:
         """Make room for so many slots."""
-        counts = np.zeros((slots * self._classes, BINS), dtype=np.uint8)
-        counts[: len(self._counts)] = self._counts
-        self._counts = counts
-        more = slots * self._classes - len(self._pins)
-        self._pins = np.concatenate([self._pins, np.zeros(more, dtype=np.uint8)])
-        self._totals = np.concatenate([self._totals, np.zeros(more, dtype=np.int32)])
+        more = np.zeros((slots - len(self._pins), self._classes), dtype=np.uint8)
+        self._pins = np.concatenate([self._pins, more])
+        self._cells.grow(slots)
 
     def clear(self, slots: Ints) -> None:
         """Forget what these slots learned."""
-        cells = (slots[:, None] * self._classes + np.arange(self._classes)).ravel()
-        self._counts[cells] = 0
-        self._pins[cells] = 0
-        self._totals[cells] = 0
+        self._pins[slots] = 0
+        self._empty(self._cells.drop(slots))
 
     def of(self, slots: Ints, classes: Ints) -> Bytes:
         """The pinned bin; 0 while it is learned."""
-        return self._pins[slots * self._classes + classes]
+        return self._pins[slots, classes]
 
     def learn(self, slots: Ints, classes: Ints, bins: Bytes) -> None:
         """Count one minute's values of what has no pin yet; pin what then has enough."""
-        cells = slots * self._classes + classes
-        open_ = (self._pins[cells] == 0) & (bins > 0)
+        open_ = (self._pins[slots, classes] == 0) & (bins > 0)
         if not open_.any():
             return
-        added, number = np.unique(cells[open_] * BINS + bins[open_], return_counts=True)
+        pairs, at = np.unique(slots[open_] * self._classes + classes[open_], return_inverse=True)
+        of_slot, of_class = np.divmod(pairs, self._classes)
+        cells = self._cells.take(of_slot, of_class)
+        self._make_room()
+        added, number = np.unique(cells[at] * BINS + bins[open_], return_counts=True)
         flat = self._counts.reshape(-1)
         flat[added] = np.minimum(flat[added] + number, MOST)
         np.add.at(self._totals, added // BINS, number)
-        touched = np.unique(added // BINS)
-        ready = touched[self._totals[touched] >= self._values]
-        sums = np.cumsum(self._counts[ready], axis=1, dtype=np.int64)
-        self._pins[ready] = (sums < QUANTILE * sums[:, -1:]).sum(axis=1)
-        self._counts[ready] = 0
+        ready = self._totals[cells] >= self._values
+        sums = np.cumsum(self._counts[cells[ready]], axis=1, dtype=np.int64)
+        self._pins[of_slot[ready], of_class[ready]] = (sums < QUANTILE * sums[:, -1:]).sum(axis=1)
+        self._empty(self._cells.drop(of_slot[ready], of_class[ready]))
+
+    def _make_room(self) -> None:
+        more = self._cells.room - len(self._totals)
+        if more > 0:
+            self._counts = np.concatenate([self._counts, np.zeros((more, BINS), dtype=np.uint8)])
+            self._totals = np.concatenate([self._totals, np.zeros(more, dtype=np.int32)])
+
+    def _empty(self, cells: Ints) -> None:
+        self._counts[cells] = 0
+        self._totals[cells] = 0
 
     def state(self) -> dict[str, Any]:
         """What a snapshot holds: of the counts only those that are not 0."""
@@ -73,11 +83,13 @@ class Pins:
             "counts": flat[held].tobytes(),
             "pins": self._pins.tobytes(),
             "totals": self._totals.tobytes(),
+            "cells": self._cells.state(),
         }
 
     def load(self, state: dict[str, Any]) -> None:
-        self._pins = np.frombuffer(state["pins"], dtype=np.uint8).copy()
+        self._pins = np.frombuffer(state["pins"], dtype=np.uint8).reshape(-1, self._classes).copy()
+        self._cells.load(state["cells"])
         self._totals = np.frombuffer(state["totals"], dtype=np.int32).copy()
-        self._counts = np.zeros((len(self._pins), BINS), dtype=np.uint8)
+        self._counts = np.zeros((len(self._totals), BINS), dtype=np.uint8)
         at = np.frombuffer(state["at"], dtype=np.int64)
         self._counts.reshape(-1)[at] = np.frombuffer(state["counts"], dtype=np.uint8)

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from detectors.arrays import Arrays, Column
 from detectors.evidence import Flags, Floats, Ints
-from pipeline.detect.arrays import Arrays, Column
 
 HOURS = 24
 HOUR_MINUTES = 60
@@ -31,13 +31,19 @@ HOUR_EVENTS = 60.0
 EPISODE_WEIGHT = 0.25
 """Of an hour within an episode: what comes again at the same hour is learned after about two of them."""
 MAX_FACTOR, MIN_FACTOR = 20.0, 0.05
+USUAL_TIMES = 2.0
+"""Of an hour's hits a key's own deviation learns no more than so many times the usual, and a few: a fault
+that went unseen should not hide the next, and what stays is followed in some days."""
+LATE_HOURS = 8
+"""What began an episode in the first hours of a day may have begun the day before."""
 TOP_DAYS = 9
 """Today, and the eight days before it."""
 TOP_EVENTS = 10 / HOUR_MINUTES
 """Hits a minute below which an hour says little about how far a key exceeds what is expected."""
 ALIVE_MINUTES = 7 * HOURS * HOUR_MINUTES
 """A key that was not seen for longer tells nothing about the pool."""
-SMALLEST = 1e-9
+SMALLEST, LARGEST = 1e-9, 60_000.0
+"""What is kept in 16 bits lies below LARGEST, to a part in two thousand: less than an hour's chance."""
 
 
 class Seasons:
@@ -50,11 +56,11 @@ class Seasons:
         self._arrays = Arrays(
             {
                 "group": Column(np.int16),
-                "own": Column(np.float32, 0, HOURS),
-                "due": Column(np.float32, 0, HOURS),
+                "own": Column(np.float16, 0, HOURS),
+                "due": Column(np.float16, 0, HOURS),
                 "hits": Column(np.float32),
                 "tops": Column(np.float32, 0, TOP_DAYS),
-                "excess": Column(np.float32, 0, TOP_DAYS),
+                "excess": Column(np.float16, 0, TOP_DAYS),
             }
         )
         """Per slot: whose pool; decayed hits and expected hits by hour of the day; hits of this hour; of each
@@ -82,8 +88,8 @@ class Seasons:
     def factor(self, slots: Ints, hour: Ints) -> Floats:
         """What multiplies each slot's level in its hour."""
         arrays, of_day = self._arrays, hour % HOURS
-        due = arrays["due"][slots, of_day] + OWN_PRIOR_EVENTS
-        own = (arrays["own"][slots, of_day] + OWN_PRIOR_EVENTS) / due
+        due = arrays["due"][slots, of_day].astype(np.float64) + OWN_PRIOR_EVENTS
+        own = (arrays["own"][slots, of_day].astype(np.float64) + OWN_PRIOR_EVENTS) / due
         return np.clip(self._shape[arrays["group"][slots], _bin(hour)] * own, MIN_FACTOR, MAX_FACTOR)
 
     def idle_factor(self, slots: Ints, minute: Ints, gap: Ints) -> Floats:
@@ -99,14 +105,23 @@ class Seasons:
     def top(self, slots: Ints, expected: Floats) -> Floats:
         """The most hits a minute that an ordinary hour had or, where that is less, would have now, by how far
         hours exceeded what was expected. `expected`: hits a minute that are normal now."""
-        most = _second(self._arrays["tops"][slots])
-        relative = _second(self._arrays["excess"][slots]) * (expected + TOP_EVENTS) - TOP_EVENTS
+        most = _usual_top(self._arrays["tops"][slots])
+        relative = _usual_top(self._arrays["excess"][slots]) * (expected + TOP_EVENTS) - TOP_EVENTS
         return np.minimum(most, np.maximum(relative, expected))
 
-    def forget_today(self, slots: Ints) -> None:
+    def forget_lately(self, slots: Ints) -> None:
         """An episode began: what led to it was not ordinary."""
+        days = 2 if self.hour % HOURS < LATE_HOURS else 1
         for name in ("tops", "excess"):
-            self._arrays[name][slots, 0] = 0
+            self._arrays[name][slots, :days] = 0
+
+    def hits(self, slots: Ints) -> Floats:
+        """Hits so far of the hour that is being counted."""
+        return self._arrays["hits"][slots].astype(np.float64)
+
+    def alive(self, level: Floats, last: Ints) -> Ints:
+        """The slots whose level is known and that were seen in the week before this hour."""
+        return np.flatnonzero((level > 0) & (last >= self.hour * HOUR_MINUTES - ALIVE_MINUTES))
 
     def count(self, slots: Ints, hits: Ints | Floats) -> None:
         """Add hits of the hour that is being counted."""
@@ -116,8 +131,8 @@ class Seasons:
         """Take the hour that is over into the shapes; from now on `hour` is counted. Arrays over all slots:
         hits a minute with the season taken out (0: not known yet), minute last seen, not in an episode."""
         over, arrays = self.hour, self._arrays
+        slots = self.alive(level, last)
         self.hour = hour
-        slots = np.flatnonzero((level > 0) & (last >= over * HOUR_MINUTES - ALIVE_MINUTES))
         if over >= 0 and len(slots):
             hits, even = arrays["hits"][slots].astype(np.float64), level[slots] * HOUR_MINUTES
             self._learn_top(slots[calm[slots]], hits[calm[slots]], even[calm[slots]], over)
@@ -134,7 +149,7 @@ class Seasons:
         expected = even / HOUR_MINUTES * self.factor(slots, np.full(len(slots), over))
         excess = (rate + TOP_EVENTS) / (expected + TOP_EVENTS)
         arrays["tops"][slots, 0] = np.maximum(arrays["tops"][slots, 0], rate)
-        arrays["excess"][slots, 0] = np.maximum(arrays["excess"][slots, 0], excess)
+        arrays["excess"][slots, 0] = np.minimum(np.maximum(arrays["excess"][slots, 0], excess), LARGEST)
 
     def _learn_own(self, slots: Ints, hits: Floats, even: Floats, weight: Floats, over: int) -> None:
         """What the key had beside what its level and the pool's shape make of that hour."""
@@ -142,8 +157,11 @@ class Seasons:
         shape = self._shape[arrays["group"][slots], int(_bin(np.array(over)))]
         expected = np.maximum(even * shape, SMALLEST)
         weight = weight * np.minimum(1.0, HOUR_EVENTS / expected)
-        arrays["own"][slots, of_day] = OWN_KEPT * arrays["own"][slots, of_day] + weight * hits
-        arrays["due"][slots, of_day] = OWN_KEPT * arrays["due"][slots, of_day] + weight * expected
+        usual = even * self.factor(slots, np.full(len(slots), over))
+        hits = np.minimum(hits, USUAL_TIMES * usual + OWN_PRIOR_EVENTS)
+        for name, added in (("own", hits), ("due", expected)):
+            before = arrays[name][slots, of_day].astype(np.float64)
+            arrays[name][slots, of_day] = np.minimum(OWN_KEPT * before + weight * added, LARGEST)
 
     def _learn_pool(self, group: NDArray[np.int16], hits: Floats, even: Floats, over: int) -> None:
         """Every key counts by its level, but none for more than one of an event a minute."""
@@ -191,9 +209,10 @@ def _normal(pool: Floats, seen: Flags) -> Floats:
     return np.where(np.isnan(filled), 1.0, filled / np.maximum(mean, SMALLEST)[:, None])
 
 
-def _second(days: NDArray[np.float32]) -> Floats:
-    """The second largest of the days before today, so that one fault that went unseen hides no other; of a
-    slot with fewer than three days the largest of all."""
+def _usual_top(days: NDArray[Any]) -> Floats:
+    """The third largest of the days before today, so that two faults that went unseen hide no other; of a
+    slot with fewer than five days the second, with fewer than three the largest of all."""
     values = days.astype(np.float64)
     past = np.sort(values[:, 1:], axis=1)
-    return np.where((past > 0).sum(axis=1) < 3, values.max(axis=1), past[:, -2])
+    seen = (past > 0).sum(axis=1)
+    return np.where(seen < 3, values.max(axis=1), np.where(seen < 5, past[:, -2], past[:, -3]))

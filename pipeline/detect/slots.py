@@ -1,95 +1,179 @@
-"""Slots: every key has a place in arrays, which grow as keys come and are bounded by forgetting."""
+"""Slots: every key has a place in arrays, which grow as keys come and are bounded by forgetting.
 
-from collections.abc import Callable, Sequence
+One table for all that learns about keys. It holds names once, and everything else by the key's hash.
+"""
+
+from collections.abc import Callable, Iterator
+from sys import intern
 from typing import Any
 
 import numpy as np
+import polars as pl
+from numpy.typing import NDArray
 
 from detectors.evidence import Ints
 from detectors.key import Key
+from detectors.places import Hashes, Places
 
-FIRST_SLOTS = 1024
 EVICT_SHARE = 0.1
 HOUR_MINUTES = 60
+MOST_AT_ONCE = 8192
+"""Keys that are stepped at once: what a step takes in memory does not grow with the number of keys."""
+NEVER = -1
+Grow = Callable[[int], None]
+Clear = Callable[[Ints], None]
 
 
 class Slots:
     """Key → position in arrays that others hold: `grow` makes them longer, `clear` empties positions."""
 
-    def __init__(self, max_keys: int, grow: Callable[[int], None], clear: Callable[[Ints], None]) -> None:
+    def __init__(self, max_keys: int) -> None:
         self._max_keys = max_keys
-        self._grow = grow
-        self._clear = clear
-        self.slots: dict[Key, int] = {}
-        self._free: list[int] = []
-        self.last = np.full(0, -1, dtype=np.int64)
-        """Per slot the minute it was last seen in; -1: never. Whoever steps a slot sets it."""
+        self._listeners: list[tuple[Grow, Clear]] = []
+        self._places = Places(max_keys)
+        self._wheres: list[tuple[str, str]] = []
+        self._numbers: dict[tuple[str, str], int] = {}
+        """(environment, via), which are few, and their numbers."""
+        self._agents: list[str] = []
+        self._where_of: list[int] = []
+        """By slot: the agent, and the number of the environment and `via`."""
+        self._waiting: dict[int, Key] = {}
+        """Names by hash of those that have no slot yet."""
+        self.last = np.full(0, NEVER, dtype=np.int32)
+        """Per slot the minute it was last seen in; -1: never. Set by whoever judges all minutes of a key."""
 
     def __len__(self) -> int:
-        return len(self.slots)
+        return len(self._places)
 
-    def of(self, keys: Sequence[Key]) -> Ints:
-        """The slot of each key; new keys get one."""
-        known = self.slots
-        found = np.empty(len(keys), dtype=np.int64)
-        for row, key in enumerate(keys):
-            slot = known.get(key)
-            if slot is None:
-                slot = known[key] = self._free.pop() if self._free else self._new()
-            found[row] = slot
+    @property
+    def agents(self) -> set[str]:
+        """The agents with a slot, or met and waiting for one."""
+        return {self._agents[slot] for slot in self._places.held().tolist()} | {
+            key.agent_id for key in self._waiting.values()
+        }
+
+    def listen(self, grow: Grow, clear: Clear) -> None:
+        """Be told of new room and of emptied slots."""
+        self._listeners.append((grow, clear))
+
+    def meet(self, rows: pl.DataFrame) -> None:
+        """Remember the names of keys without a slot: rows with `key`, `env`, `agent`, `via`."""
+        hashes, first = np.unique(rows["key"].to_numpy(), return_index=True)
+        unknown = np.sort(first[self._places.of(hashes) < 0])
+        if len(unknown):
+            for hash_, *named in rows.select("key", "env", "agent", "via")[unknown].iter_rows():
+                self._waiting.setdefault(hash_, Key(*map(intern, named)))
+
+    def find(self, hashes: Hashes) -> Ints:
+        """The slot of each key; -1: it has none."""
+        return self._places.of(hashes)
+
+    def of(self, hashes: Hashes) -> Ints:
+        """The slot of each key; those that were met get one. In the order of their hashes, so that the same
+        keys have the same slots wherever they were judged in the same minutes."""
+        found = self._places.of(hashes)
+        unknown = found < 0
+        if unknown.any():
+            new = np.unique(hashes[unknown])
+            slots = self._places.take(new)
+            self._make_room()
+            for hash_, slot in zip(new.tolist(), slots.tolist(), strict=True):
+                self._name(slot, self._waiting.pop(hash_))
+            found[unknown] = self._places.of(hashes[unknown])
         return found
 
-    def gaps(self, slots: Ints, minutes: Ints) -> Ints:
-        """Minutes without events since each slot was last seen; 0 for a new one."""
-        last = self.last[slots]
-        return np.where(last >= 0, np.maximum(minutes - last - 1, 0), 0)
+    def key(self, slot: int) -> Key:
+        """Whose slot it is."""
+        environment, via = self._wheres[self._where_of[slot]]
+        return Key(environment, self._agents[slot], via)
 
-    def evict(self) -> None:
-        """Forget the longest unseen keys, and at a tie the last by name: a function of what was judged."""
-        if len(self.slots) <= self._max_keys:
+    def evict(self, waiting: Callable[[], Hashes]) -> None:
+        """Forget the longest unseen keys, and at a tie by their hashes: a function of what was judged.
+        `waiting`: the keys that will be judged, whose names are kept."""
+        if len(self) > self._max_keys:
+            held = self._places.held()
+            excess = len(held) - int(self._max_keys * (1 - EVICT_SHARE))
+            order = np.lexsort((self._places.hashes[held], self.last[held]))
+            self._drop(held[order[:excess]])
+        elif len(self._waiting) <= 2 * self._max_keys:
             return
-        excess = len(self.slots) - int(self._max_keys * (1 - EVICT_SHARE))
-        oldest = sorted(self.slots.items(), key=lambda item: (self.last[item[1]], item[0]))[:excess]
-        self._drop([key for key, _ in oldest])
+        if self._waiting:
+            kept = set(waiting().tolist())
+            self._waiting = {hash_: key for hash_, key in self._waiting.items() if hash_ in kept}
+
+    def of_agent(self, environment: str, agent_id: str) -> Ints:
+        """The slots of one agent; an empty environment stands for every one."""
+        mine = [slot for slot in self._places.held().tolist() if self._agents[slot] == agent_id]
+        fitting = [slot for slot in mine if environment in ("", self.key(slot).environment)]
+        return np.array(fitting, dtype=np.int64)
 
     def forget(self, environment: str, agent_id: str) -> None:
         """Forget what was learned of one agent; an empty environment stands for every one."""
-        mine = [key for key in self.slots if key.agent_id == agent_id]
-        self._drop([key for key in mine if environment in ("", key.environment)])
+        forgotten = self.of_agent(environment, agent_id)
+        if len(forgotten):
+            self._drop(forgotten)
 
-    def _drop(self, keys: Sequence[Key]) -> None:
-        freed = np.array([self.slots.pop(key) for key in keys], dtype=np.int64)
-        self._clear(freed)
-        self.last[freed] = -1
-        self._free.extend(int(slot) for slot in freed)
+    def _drop(self, slots: Ints) -> None:
+        for slot in slots.tolist():
+            # Minutes of it may wait: its name is needed again.
+            self._waiting[int(self._places.hashes[slot])] = self.key(slot)
+        self._places.drop(slots)
+        for _, clear in self._listeners:
+            clear(slots)
+        self.last[slots] = NEVER
 
-    def _new(self) -> int:
-        if len(self.slots) >= len(self.last):
-            more = max(FIRST_SLOTS, len(self.last))
-            self.last = np.concatenate([self.last, np.full(more, -1, dtype=np.int64)])
-            self._grow(len(self.last))
-        return len(self.slots)
+    def _make_room(self) -> None:
+        room = self._places.room
+        if room > len(self.last):
+            self.last = np.concatenate([self.last, np.full(room - len(self.last), NEVER, dtype=np.int32)])
+            for grow, _ in self._listeners:
+                grow(room)
+
+    def _name(self, slot: int, key: Key) -> None:
+        named = (key.environment, key.via)
+        where = self._numbers.setdefault(named, len(self._wheres))
+        if where == len(self._wheres):
+            self._wheres.append(named)
+        if slot == len(self._agents):
+            self._agents.append(key.agent_id)
+            self._where_of.append(where)
+        else:
+            self._agents[slot], self._where_of[slot] = key.agent_id, where
 
     def state(self) -> dict[str, Any]:
         """What a snapshot holds."""
         return {
-            "slots": [(*key[:3], slot) for key, slot in self.slots.items()],
-            "free": self._free,
+            "places": self._places.state(),
+            "wheres": self._wheres,
+            "agents": self._agents,
+            "where_of": self._where_of,
+            "waiting": [(hash_, *key[:3]) for hash_, key in self._waiting.items()],
             "last": self.last.tobytes(),
         }
 
     def load(self, state: dict[str, Any]) -> None:
         """Take over a snapshot's slots; the arrays beside them are loaded by those who hold them."""
-        self.slots = {Key(*row[:3]): row[3] for row in state["slots"]}
-        self._free = list(state["free"])
-        self.last = np.frombuffer(state["last"], dtype=np.int64).copy()
+        self._places.load(state["places"])
+        self._wheres = [(environment, via) for environment, via in state["wheres"]]
+        self._numbers = {named: number for number, named in enumerate(self._wheres)}
+        self._agents, self._where_of = list(state["agents"]), list(state["where_of"])
+        self._waiting = {hash_: Key(*named) for hash_, *named in state["waiting"]}
+        self.last = np.frombuffer(state["last"], dtype=np.int32).copy()
 
 
-def rounds(slots: Ints, minutes: Ints) -> list[Ints]:
-    """Rows (sorted by minute) in rounds, hour by hour: the first minute of every slot, then the second, …"""
+def gaps(last: NDArray[np.int32], minutes: Ints) -> Ints:
+    """Minutes without events since each was last seen; 0 for a new one."""
+    return np.where(last >= 0, np.maximum(minutes - last - 1, 0), 0).astype(np.int64)
+
+
+def rounds(slots: Ints, minutes: Ints) -> Iterator[Ints]:
+    """Rows (sorted by minute) in rounds, hour by hour: the first minute of every slot, then the second, …
+    Large rounds come in pieces."""
     hours = np.flatnonzero(np.diff(minutes // HOUR_MINUTES)) + 1
-    parts = np.split(np.arange(len(slots)), hours)
-    return [part[rows] for part in parts for rows in _rounds(slots[part])]
+    for part in np.split(np.arange(len(slots)), hours):
+        for rows in _rounds(slots[part]):
+            for start in range(0, len(rows), MOST_AT_ONCE):
+                yield part[rows[start : start + MOST_AT_ONCE]]
 
 
 def _rounds(slots: Ints) -> list[Ints]:

@@ -12,7 +12,7 @@ from pipeline.detect.bins import BINS, PER_OCTAVE, upper_edge_ns
 from pipeline.detect.call_minute import CallMinute
 from pipeline.detect.call_tests import MakeConclusion, conclusion
 from pipeline.detect.pins import Pins
-from pipeline.detect.statistics import Crossed, Statistic
+from pipeline.detect.statistics import Crossed, Progress, Statistic
 
 
 class SlowCalls:
@@ -39,16 +39,22 @@ class SlowCalls:
             pin = int(self._pins.of(slot, np.array([worst.class_]))[0])
             above_ns = upper_edge_ns(pin + self._margin)
             start = int(minute.minutes[crossed.row])
-            yield crossed.row, self._make(crossed, start, worst.name, above_ns)
+            rows = minute.evidence(crossed.row, slow)
+            yield crossed.row, self._make(crossed, start, worst.name, above_ns, rows)
         self._pins.clear(self._statistic.renewed)
         self._pins.learn(minute.row_slots, minute.classes, minute.durations)
 
-    def _make(self, crossed: Crossed, minute: int, action: str, above_ns: int) -> MakeConclusion:
+    def _make(
+        self, crossed: Crossed, minute: int, action: str, above_ns: int, rows: tuple[str, ...]
+    ) -> MakeConclusion:
         seen = crossed.seen
         facts = {"action": action, "slow_above_ms": above_ns // 1_000_000}
         summary = self.detector.say(seen, action, above_ns / 1e6)
         condition = f"duration_ns >= {above_ns}"
-        return lambda key: conclusion(key, minute, crossed, summary, facts, condition)
+        return lambda key: conclusion(key, minute, crossed, summary, facts, condition, rows=rows)
+
+    def progress(self, slots: Ints, minute: int) -> list[Progress]:
+        return self._statistic.progress(slots, minute)
 
     def grow(self, slots: int) -> None:
         self._statistic.grow(slots)

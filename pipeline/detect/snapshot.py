@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 import polars as pl
 
-FORMAT = 2
+FORMAT = 3
 
 
 def encode(config_hash: str, state: dict[str, Any]) -> bytes:

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from detectors.arrays import Arrays, Column
 from detectors.evidence import Flags, Floats, Ints, mixture
-from pipeline.detect.arrays import Arrays, Column
 
 LOWEST_BOUND = 4.0
 DAY_MINUTES = 1440
@@ -49,8 +49,12 @@ class Tempers:
 
     def of(self, slots: Ints, minute: Ints) -> Floats:
         """What to divide by in this minute."""
-        days = (minute - self._arrays["first"][slots]) / DAY_MINUTES
+        days = self.age(slots, minute) / DAY_MINUTES
         return self._arrays["temper"][slots] * (1 + YOUNG / (1 + np.maximum(days, 0)))
+
+    def age(self, slots: Ints, minute: Ints) -> Ints:
+        """Minutes since slots were met."""
+        return minute - self._arrays["first"][slots].astype(np.int64)
 
     def pass_time(self, slots: Ints, minutes: Floats) -> None:
         """So many minutes were watched."""

@@ -16,6 +16,7 @@ from pipeline.detect.actions import CLASSES
 from pipeline.detect.call_minute import CallMinute
 from pipeline.detect.call_tests import MakeConclusion
 from pipeline.detect.open_rows import CANARY, DENIED, FAILED
+from pipeline.detect.statistics import Progress
 
 BLOCK_MINUTES = 5
 """A trace counts once in so many minutes. Both arms' shares may change from one block to the next."""
@@ -43,6 +44,8 @@ class Trial:
         """An action of each class: the first by name."""
         self.timed = False
         """Whether any call could be told to be slow or not."""
+        self.rows: tuple[str, ...] = ()
+        """Some of the newest rows of the canary, as evidence: not in snapshots."""
         self.reached: dict[Verdict, int] = {}
         """The minute in which each verdict was first reached: what was once shown stays shown."""
 
@@ -138,8 +141,10 @@ class Trials:
                 if now // BLOCK_MINUTES > trial.block:
                     worst = trial.end_block(self.detector, now)
                     if worst is not None:
-                        yield position, self._make(trial, minute.version(key[1]), worst)
+                        yield position, self._make(trial, minute.version(key[1]), worst, trial.rows)
                 self._count(trial, minute, rows, key[1])
+                of_version = canary & (minute.columns["version"] == key[1])
+                trial.rows = minute.evidence(position, of_version) or trial.rows
 
     def _concerned(self, minute: CallMinute, canary: Any, begun: set[int]) -> list[int]:
         """Positions of slots with a trial, or with rows of a canary."""
@@ -169,11 +174,13 @@ class Trials:
             for trace, bit in zip(traces[which].tolist(), bits[which].tolist(), strict=True):
                 seen[trace] = seen.get(trace, 0) | bit
 
-    def _make(self, trial: Trial, version: str, worst: Compared) -> MakeConclusion:
+    def _make(self, trial: Trial, version: str, worst: Compared, evidence: tuple[str, ...]) -> MakeConclusion:
         window = (trial.first_minute * MINUTE_MS, trial.reached["worse"] * MINUTE_MS)
-        return lambda key: self._conclusion(key, version, worst, window)
+        return lambda key: self._conclusion(key, version, worst, window, evidence)
 
-    def _conclusion(self, key: Key, version: str, worst: Compared, window: tuple[int, int]) -> Conclusion:
+    def _conclusion(
+        self, key: Key, version: str, worst: Compared, window: tuple[int, int], evidence: tuple[str, ...]
+    ) -> Conclusion:
         facts: dict[str, float | int | str] = {
             "measure": worst.measure,
             "canary_share": float(f"{worst.share:.4g}"),
@@ -193,8 +200,13 @@ class Trials:
             time_base="event",
             summary=self.detector.say(version, worst),
             facts=facts,
+            rows=evidence,
             condition="channel = 'canary'",
         )
+
+    def progress(self, slots: Ints, minute: int) -> list[Progress]:  # noqa: ARG002 (nothing is learned first)
+        """A trial compares two versions with each other."""
+        return []
 
     def grow(self, slots: int) -> None:
         """Trials are few: they have no arrays."""

@@ -14,7 +14,8 @@ from pipeline.detect.model import Trip
 from pipeline.killswitch.timeline import Timeline
 from schemas.command import Mode, Selector
 
-MERGE_FRAMES = 64
+MERGE_FRAMES, MERGE_ROWS = 64, 32_000
+"""Actions beside the newest ones that wait, before only the newest are kept."""
 MAX_TRIPS = 10_000
 """Trips that are known at most; beyond it the oldest lifted ones go."""
 
@@ -22,6 +23,7 @@ ACTIONS: dict[str, pl.DataType] = {
     "env": pl.String(),
     "agent": pl.String(),
     "via": pl.String(),
+    "late": pl.Boolean(),
     "began_ms": pl.Int64(),
     "action_kind": pl.String(),
     "approval_status": pl.String(),
@@ -42,6 +44,8 @@ class Trips:
         self._max_keys = max_keys
         self._known: dict[str, Trip] = {}
         self._newest: list[pl.DataFrame] = []
+        self._rows = 0
+        """Of what came since only the newest were kept."""
         self._reported = Remembered[tuple[Key, str]]()
 
     def learn(self, trips: list[Trip]) -> list[Conclusion]:
@@ -66,7 +70,8 @@ class Trips:
             return []
         acting = acting.select(list(ACTIONS))
         self._newest.append(acting)
-        if len(self._newest) >= MERGE_FRAMES:
+        self._rows += acting.height
+        if self._rows >= MERGE_ROWS or len(self._newest) >= MERGE_FRAMES:
             self._merge()
         return [violation for trip in self._concerned(acting) for violation in self._judge(acting, trip)]
 
@@ -90,13 +95,13 @@ class Trips:
         found = (
             actions.filter(self._forbidden(trip) & _covered(trip))
             .sort("began_ms", "topic_id", "partition", "offset", "item")
-            .unique(["env", "agent", "via"], keep="first", maintain_order=True)
+            .unique(["env", "agent", "via", "late"], keep="first", maintain_order=True)
             .with_columns(pl.format("{}/{}/{}/{}", "topic_id", "partition", "offset", "item").alias("row"))
         )
         return [
             self._conclusion(key, trip, row)
-            for env, agent, via, row in found.select("env", "agent", "via", "row").iter_rows()
-            if self._reported.add((key := Key(env, agent, via), trip.trip_id))
+            for *whose, row in found.select("env", "agent", "via", "late", "row").iter_rows()
+            if self._reported.add((key := Key(*whose), trip.trip_id))
         ]
 
     def _forbidden(self, trip: Trip) -> pl.Expr:
@@ -128,10 +133,10 @@ class Trips:
         newest = (
             pl.concat(self._newest)
             .sort("began_ms", "topic_id", "partition", "offset", "item")
-            .unique(["env", "agent", "via", "action_kind"], keep="last", maintain_order=True)
+            .unique(["env", "agent", "via", "late", "action_kind"], keep="last", maintain_order=True)
             .tail(self._max_keys)
         )
-        self._newest = [newest]
+        self._newest, self._rows = [newest], 0
 
     def state(self) -> dict[str, Any]:
         """What a snapshot holds."""
@@ -140,7 +145,7 @@ class Trips:
         return {
             "known": list(self._known.values()),
             "newest": self._newest[0].rows() if self._newest else [],
-            "reported": [(*key[:3], trip_id) for key, trip_id in self._reported.items],
+            "reported": [(*key, trip_id) for key, trip_id in self._reported.items],
         }
 
     def load(self, state: dict[str, Any]) -> None:
@@ -148,8 +153,8 @@ class Trips:
         self._known = {trip.trip_id: trip for trip in msgspec.convert(state["known"], list[Trip])}
         if state["newest"]:
             self._newest = [pl.DataFrame(state["newest"], schema=ACTIONS, orient="row")]
-        for env, agent, via, trip_id in state["reported"]:
-            self._reported.add((Key(env, agent, via), trip_id))
+        for *whose, trip_id in state["reported"]:
+            self._reported.add((Key(*whose), trip_id))
 
 
 def _covered(trip: Trip) -> pl.Expr:

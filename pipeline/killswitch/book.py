@@ -10,7 +10,9 @@ from typing import Literal
 
 from pipeline.killswitch import state
 from pipeline.killswitch.journal import SealedCache
+from pipeline.killswitch.peers import PeerTrip
 from pipeline.killswitch.policy import PastTrip
+from pipeline.killswitch.state import TripInForce
 from pipeline.killswitch.timeline import Timeline, timelines
 from schemas.command import Command, Mode, Selector
 
@@ -29,6 +31,8 @@ class Book:
         """Those of them that the journal holds."""
         self.held: set[str] = set()
         """Trips that are served and not written anywhere yet: their reason is being redacted."""
+        self.of_peers: dict[str, int] = {}
+        """Those of them that a peer serves, and since when here (ms): it says when they may be written."""
         self.waiting: dict[str, Command] = {}
         """What loosens once it is sealed."""
         self.sealed: dict[str, Command] = {}
@@ -63,6 +67,41 @@ class Book:
         """Let a held trip be written, as it is now."""
         self.held.discard(trip.id)
         self.unsealed[trip.id] = trip
+
+    def take_up(self, trip: Command, *, held: bool, at_ms: int) -> bool:
+        """Take up a trip that a peer serves, or what a held one says now; False if that is known already."""
+        if trip.id in self.of_peers and not held:
+            del self.of_peers[trip.id]
+            self.held.discard(trip.id)
+            if trip.id in self.unsealed:  # else it was sealed meanwhile, by that peer
+                self.unsealed[trip.id] = trip
+            return True
+        if not self.add_trip(trip):
+            return False
+        if held:
+            self.held.add(trip.id)
+            self.of_peers[trip.id] = at_ms
+        return True
+
+    def release_overdue(self, before_ms: int) -> None:
+        """Let trips be written that a peer has not spoken of again: it may be gone."""
+        for trip_id in [one for one, at_ms in self.of_peers.items() if at_ms < before_ms]:
+            del self.of_peers[trip_id]
+            self.held.discard(trip_id)
+
+    def to_share(self) -> list[TripInForce]:
+        """The trips in force, but for those of this host's own blindness."""
+        blind = {trip.id for trip in self.blind.values()}
+        return [trip for trip in self.state.in_force if trip.command.id not in blind]
+
+    def to_tell(self) -> list[PeerTrip]:
+        """The trips in force that peers must serve too."""
+        return [PeerTrip(trip=one.command, held=one.command.id in self.held) for one in self.to_share()]
+
+    def is_lifted(self, trip_id: str) -> bool:
+        """Whether this trip is known to be in force no more."""
+        in_force = any(trip.command.id == trip_id for trip in self.state.in_force)
+        return trip_id in self._lifted or (trip_id in self.sealed and not in_force)
 
     def add_waiting(self, command: Command) -> None:
         """Take up what loosens once it is sealed."""
@@ -166,6 +205,7 @@ class Book:
                 mode=in_force.get(trip.id, "on"),
                 at_ms=trip.at_ms,
                 lifted_at_ms=None if trip.id in in_force else lifted_at.get(trip.id),
+                loosened_at_ms=lifted_at.get(trip.id),
             )
             for trip in trips.values()
             if trip.automatic

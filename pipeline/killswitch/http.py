@@ -4,10 +4,12 @@ import asyncio
 import ipaddress
 from typing import Any
 
+import msgspec
 from starlette.types import Receive, Scope, Send
 
 MAX_BODY_BYTES = 65_536
 BODY_TIMEOUT_S = 10.0
+CHALLENGE = (b"www-authenticate", b"Bearer")
 
 _FORWARDED = (b"forwarded", b"x-forwarded-for", b"x-real-ip", b"via")
 
@@ -47,6 +49,12 @@ def header(scope: Scope, name: bytes) -> bytes | None:
     return next((value for key, value in headers if key == name), None)
 
 
+def address(scope: Scope) -> str | None:
+    """The address that the connection comes from; not what a proxy claims, which anybody could."""
+    client: tuple[str, int] | None = scope.get("client")
+    return None if client is None else client[0]
+
+
 def is_local(scope: Scope) -> bool:
     """Whether the request comes from this machine. What a proxy passes on does not."""
     client: tuple[str, int] | None = scope.get("client")
@@ -58,10 +66,15 @@ def is_local(scope: Scope) -> bool:
         return False
 
 
+async def refuse(send: Send, status: int, text: str, *headers: tuple[bytes, bytes]) -> None:
+    """Send a refusal in the shape of the control endpoints."""
+    await respond(send, status, msgspec.json.encode({"error": text}), *headers)
+
+
 async def respond(send: Send, status: int, body: bytes, *headers: tuple[bytes, bytes]) -> None:
     """Send a whole answer; JSON unless `headers` names another content type."""
     typed = any(name == b"content-type" for name, _ in headers)
     default: list[Any] = [] if typed or not body else [(b"content-type", b"application/json")]
-    length = [(b"content-length", b"%d" % len(body))]
+    length = [(b"content-length", b"%d" % len(body))] if status != 204 else []
     await send({"type": "http.response.start", "status": status, "headers": [*default, *length, *headers]})
     await send({"type": "http.response.body", "body": body})

@@ -2,6 +2,7 @@
 
     <journal>/trips/<id>.json      one trip a file, created whole or not at all; gone once cached as sealed
     <journal>/sealed.json          what `_control` said when it was last read: how far, and what still matters
+    <journal>/longest_lease_s      the longest lease that any server on this journal has given out
     <journal>/operator.token       this machine's operator token (mode 0600)
     <journal>/staging/             files being written; never read
 
@@ -10,6 +11,7 @@ read from here but what `_control` said. A trip file that cannot be read is serv
 until a person has looked at it, since nobody can tell any more whom it stopped.
 """
 
+import math
 import os
 import re
 from collections.abc import Mapping
@@ -54,6 +56,7 @@ class Journal:
         self._trips = path / "trips"
         self._staging = path / "staging"
         self._cache = path / "sealed.json"
+        self._longest_lease = path / "longest_lease_s"
 
     def prepare(self) -> None:
         """Make the directories."""
@@ -112,6 +115,21 @@ class Journal:
             return msgspec.json.decode(content, type=SealedCache)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             raise ValueError("sealed.json is garbled") from error
+
+    def longest_lease_s(self, lease_s: float) -> float:
+        """The longest lease that may still run from an earlier process, and from now on this one's.
+
+        It is never lowered: a restart then waits too long rather than not long enough. Raises ValueError
+        where it is garbled.
+        """
+        try:
+            earlier_s = float(self._longest_lease.read_bytes())
+        except FileNotFoundError:
+            earlier_s = 0.0
+        if not lease_s <= earlier_s < math.inf:
+            self.prepare()
+            durable.replace_atomically(self._longest_lease, str(lease_s).encode())
+        return max(earlier_s, lease_s)
 
 
 def unreadable_trip(trip_id: str, why: str, at_ms: int) -> Command:

@@ -17,6 +17,8 @@ from pipeline.killswitch.journal import Journal, Scan, unreadable_trip
 
 POLL_S = 0.2
 """How often the directory is read: trips of a command line that found no server."""
+HELD_FOR_PEERS_MS = 5000
+"""How long a peer's trip waits for its reason. It is served before."""
 STOP_S = 2.0
 
 log = structlog.get_logger()
@@ -97,6 +99,7 @@ class JournalKeeper:
     def _write(self) -> str | None:
         """Write the trips that are in memory alone. Returns the fault if any."""
         with self._changed:
+            self._book.release_overdue(self._now_ms() - HELD_FOR_PEERS_MS)
             written = self._book.journaled | self._book.held
             volatile = [trip for trip in self._book.unsealed.values() if trip.id not in written]
         fault = None

@@ -12,8 +12,8 @@ from starlette.types import Receive, Scope, Send
 
 from pipeline import metrics
 from pipeline.killswitch import http
-from pipeline.killswitch.auth import Authenticator
-from pipeline.killswitch.compose import MAX_SELECTOR_CHARS
+from pipeline.killswitch.auth import Authenticator, Caller
+from pipeline.killswitch.contexts import context_of
 from pipeline.killswitch.state import FLAGS, Context, Flags, TripInForce, flags_for, join
 from pipeline.killswitch.switch import KillSwitch
 
@@ -26,7 +26,7 @@ _single = metrics.ofrep_evaluations.labels("single")
 _bulk = metrics.ofrep_evaluations.labels("bulk")
 
 
-class _AskedContext(msgspec.Struct, frozen=True):
+class FlagContext(msgspec.Struct, frozen=True):
     """The attributes that the switch looks at; others are ignored."""
 
     targetingKey: str | None = None  # noqa: N815 (OFREP's name)
@@ -37,19 +37,38 @@ class _AskedContext(msgspec.Struct, frozen=True):
     approval: str | None = None
 
 
-class _Request(msgspec.Struct, frozen=True):
-    context: _AskedContext = _AskedContext()
+class FlagRequest(msgspec.Struct, frozen=True):
+    """`POST /ofrep/v1/evaluate/flags[/{key}]`. A body that is left out is an empty context."""
+
+    context: FlagContext = FlagContext()
 
 
-class _Evaluation(msgspec.Struct, frozen=True):
+class Evaluation(msgspec.Struct, frozen=True):
+    """One flag's answer."""
+
     key: str
     value: bool | str
     reason: Literal["STATIC", "TARGETING_MATCH"]
     variant: str
     metadata: dict[str, bool | int | str]
+    """`digest` and `mode`, the ids of the trips that cover the context, `throttlePerMinute`, `volatile`."""
 
 
-_decoder = msgspec.json.Decoder(_Request)
+class Evaluations(msgspec.Struct, frozen=True):
+    """All flags at once."""
+
+    flags: list[Evaluation]
+
+
+class _RefusedError(Exception):
+    """A request that is not evaluated, in OFREP's terms."""
+
+    def __init__(self, status: int, code: str, details: str, *headers: tuple[bytes, bytes]) -> None:
+        super().__init__(details)
+        self.status, self.code, self.headers = status, code, headers
+
+
+_decoder = msgspec.json.Decoder(FlagRequest)
 _encoder = msgspec.json.Encoder()
 
 
@@ -65,34 +84,39 @@ class Ofrep:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request whose path begins with PATH."""
         key = scope["path"][len(PATH) + 1 :]
-        refusal = self._refusal(scope, key)
-        if refusal is not None:
-            return await http.respond(send, *refusal)
         try:
-            context = self._context(await http.read_body(scope, receive))
-        except http.BodyError as error:
-            return await http.respond(send, error.status, _error(key, "PARSE_ERROR", str(error)))
-        except msgspec.ValidationError as error:
-            return await http.respond(send, 400, _error(key, "INVALID_CONTEXT", str(error)))
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            text = 'the body must be JSON: {"context": {"targetingKey": "<agent>", …}}'
-            return await http.respond(send, 400, _error(key, "PARSE_ERROR", text))
+            context = await self._asked(scope, receive)
+        except _RefusedError as refused:
+            body = _error(key, refused.code, str(refused))
+            return await http.respond(send, refused.status, body, *refused.headers)
         if key:
             return await self._answer_one(key, context, send)
         return await self._answer_all(context, http.header(scope, b"if-none-match"), send)
 
-    def _refusal(self, scope: Scope, key: str) -> tuple[int, bytes, tuple[bytes, bytes]] | None:
+    async def _asked(self, scope: Scope, receive: Receive) -> Context:
+        """Who asks. Raises _RefusedError."""
         if scope["method"] != "POST":
-            return 405, _error(key, "GENERAL", "only POST is answered here"), (b"allow", b"POST")
+            raise _RefusedError(405, "GENERAL", "only POST is answered here", (b"allow", b"POST"))
         caller = self._authenticator.caller(http.header(scope, b"authorization"), local=http.is_local(scope))
         if caller is None or "flags" not in caller.rights:
             metrics.control_refusals.labels("ofrep").inc()
-            return (
-                401,
-                _error(key, "GENERAL", "a known bearer token is needed"),
-                (b"www-authenticate", b"Bearer"),
-            )
-        return None
+            if caller is None:
+                self._authenticator.record_failure(http.address(scope))
+            raise _RefusedError(401, "GENERAL", "a known bearer token is needed", http.CHALLENGE)
+        try:
+            context = self._context(await http.read_body(scope, receive), caller)
+        except http.BodyError as error:
+            metrics.control_refusals.labels("body").inc()
+            raise _RefusedError(error.status, "PARSE_ERROR", str(error)) from None
+        except msgspec.ValidationError as error:
+            raise _RefusedError(400, "INVALID_CONTEXT", str(error)) from None
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            text = 'the body must be JSON: {"context": {"targetingKey": "<agent>", …}}'
+            raise _RefusedError(400, "PARSE_ERROR", text) from None
+        if context is None:
+            metrics.control_refusals.labels("agent").inc()
+            raise _RefusedError(403, "GENERAL", "this token answers for its own agent only")
+        return context
 
     async def _answer_one(self, key: str, context: Context, send: Send) -> None:
         _single.inc()
@@ -105,27 +129,28 @@ class Ofrep:
     async def _answer_all(self, context: Context, known: bytes | None, send: Send) -> None:
         _bulk.inc()
         flags, metadata = self._evaluate(context)
-        body = _encoder.encode({"flags": [_evaluation(key, flags, metadata) for key in FLAGS]})
+        body = _encoder.encode(Evaluations([_evaluation(key, flags, metadata) for key in FLAGS]))
         # The body holds the digest of all trips in force and what they mean for this context.
         etag = f'"{metadata["digest"]}-{hashlib.sha256(body).hexdigest()[:16]}"'.encode()
         if known is not None and etag in [tag.strip().removeprefix(b"W/") for tag in known.split(b",")]:
             return await http.respond(send, 304, b"", (b"etag", etag))
         return await http.respond(send, 200, body, (b"etag", etag))
 
-    def _context(self, body: bytes) -> Context:
-        asked = _decoder.decode(body).context if body.strip() else _AskedContext()
+    def _context(self, body: bytes, caller: Caller) -> Context | None:
+        """Who asks; None where an agent's token asks for another agent."""
+        asked = _decoder.decode(body).context if body.strip() else FlagContext()
         names = [asked.agent]
-        if self._switch.config.targeting_key_is_agent:
+        if self._switch.config.targeting_key_is_agent and not (caller.agent and asked.agent):
             names.append(asked.targetingKey)
-        names += [alias for name in names if name for alias in self._switch.aliases(name.strip())]
-        agents = [_normal(name) for name in names if name and name.strip()]
-        known = frozenset(name for name in agents if name is not None)
-        return Context(
-            agents=known if known and None not in agents else None,
-            environment=_normal(asked.environment),
-            version=_normal(asked.version),
-            tool=_normal(asked.tool),
-            approval=asked.approval or None,
+        if not all(caller.speaks_for(name) for name in names if name and name.strip()):
+            return None
+        return context_of(
+            names,
+            self._switch.aliases,
+            environment=asked.environment,
+            version=asked.version,
+            tool=asked.tool,
+            approval=asked.approval,
         )
 
     def _evaluate(self, context: Context) -> tuple[Flags, dict[str, bool | int | str]]:
@@ -150,20 +175,14 @@ class Ofrep:
         return flags, metadata
 
 
-def _evaluation(key: str, flags: Flags, metadata: dict[str, bool | int | str]) -> _Evaluation:
+def _evaluation(key: str, flags: Flags, metadata: dict[str, bool | int | str]) -> Evaluation:
     reason = "STATIC" if flags.mode == "on" else "TARGETING_MATCH"
     if key == "agent.mode":
-        return _Evaluation(key, flags.mode, reason, flags.mode, metadata)
+        return Evaluation(key, flags.mode, reason, flags.mode, metadata)
     value = {"agent.enabled": flags.enabled, "agent.write": flags.write, "agent.external": flags.external}[
         key
     ]
-    return _Evaluation(key, value, reason, "allowed" if value else "stopped", metadata)
-
-
-def _normal(text: str | None) -> str | None:
-    """Casefolded. What is empty, or too long for a selector, is missing: covered by every trip."""
-    short = text.strip() if text else ""
-    return short.casefold() if 0 < len(short) <= MAX_SELECTOR_CHARS else None
+    return Evaluation(key, value, reason, "allowed" if value else "stopped", metadata)
 
 
 def _error(key: str, code: str, details: str) -> bytes:

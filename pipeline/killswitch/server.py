@@ -1,5 +1,6 @@
 """The control endpoints: status, trips, resets and step downs, for people and programs with a token."""
 
+import time
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -13,6 +14,7 @@ from starlette.routing import Route
 from pipeline import metrics
 from pipeline.errors import AuditfuseError
 from pipeline.killswitch import http
+from pipeline.killswitch.attempts import MAX_WAITING_S
 from pipeline.killswitch.auth import Authenticator, Caller
 from pipeline.killswitch.compose import CommandError
 from pipeline.killswitch.switch import KillSwitch
@@ -21,6 +23,7 @@ from schemas.command import Command, Mode, Selector
 SEAL_WAIT_S = 2.0
 """How long an answer about loosening waits for it to be sealed."""
 
+_MORE_HEADERS = {401: {"www-authenticate": "Bearer"}, 429: {"retry-after": f"{MAX_WAITING_S:.0f}"}}
 _STATUS_OF = {"invalid": 400, "unknown": 404, "conflict": 409}
 
 _BodyT = TypeVar("_BodyT", bound=msgspec.Struct)
@@ -63,19 +66,25 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DeniedError(AuditfuseError):
-    """No known token, or one whose role may not."""
+    """No known token, or one whose role may not. The answer waits for `delay_s`."""
 
-    def __init__(self, status: int, text: str) -> None:
+    def __init__(self, status: int, text: str, delay_s: float = 0.0) -> None:
         super().__init__(text)
         self.status = status
+        self.delay_s = delay_s
 
 
 class ControlEndpoints:
     """The handlers of `/v1/killswitch`."""
 
     def __init__(self, switch: KillSwitch, authenticator: Authenticator) -> None:
-        self._switch = switch
+        self.switch = self._switch = switch
         self._authenticator = authenticator
+
+    @property
+    def authenticator(self) -> Authenticator:
+        """Who may: for the other pages of this server."""
+        return self._authenticator
 
     def routes(self) -> list[Route]:
         """The routes of all endpoints."""
@@ -92,7 +101,10 @@ class ControlEndpoints:
         """The caller, who has this right. Raises what `answer_errors` turns into 401 or 403."""
         authorization = http.header(request.scope, b"authorization")
         caller = self._authenticator.caller(authorization, local=http.is_local(request.scope))
-        if caller is None or (authorization is None and right not in caller.rights):
+        if caller is None:
+            metrics.control_refusals.labels("token").inc()
+            raise _denied(self._authenticator.record_failure(http.address(request.scope)))
+        if authorization is None and right not in caller.rights:
             metrics.control_refusals.labels("token").inc()
             raise DeniedError(401, "a known bearer token is needed")
         if right not in caller.rights:
@@ -103,12 +115,15 @@ class ControlEndpoints:
     async def status(self, request: Request) -> Response:
         """All trips in force, open requests and the health of the switch."""
         self.allow(request, "view")
-        return _json(200, self._switch.status())
+        status = await anyio.to_thread.run_sync(self._switch.status)
+        attempts = self._authenticator.attempts.status(time.monotonic())
+        warnings = self._switch.config.warnings(has_tokens=self._authenticator.has_tokens)
+        return json_response(200, msgspec.structs.replace(status, attempts=attempts, warnings=warnings))
 
     async def trip(self, request: Request) -> Response:
         """Trip. 201 once it is served; `standing` tells how safe its record is."""
         caller = self.allow(request, "trip")
-        order = await _order(request, TripOrder)
+        order = await order_of(request, TripOrder)
 
         def carry_out() -> Command:
             return self._switch.trip(
@@ -124,7 +139,7 @@ class ControlEndpoints:
     async def request_reset(self, request: Request) -> Response:
         """Ask for trips to be lifted."""
         caller = self.allow(request, "request")
-        order = await _order(request, ResetOrder)
+        order = await order_of(request, ResetOrder)
 
         def carry_out() -> Command:
             return self._switch.request_reset(
@@ -136,7 +151,7 @@ class ControlEndpoints:
     async def approve_reset(self, request: Request) -> Response:
         """Approve a request, as somebody else than who made it."""
         caller = self.allow(request, "approve")
-        order = await _order(request, ApprovalOrder)
+        order = await order_of(request, ApprovalOrder)
         request_id: str = request.path_params["request_id"]
 
         def carry_out() -> Command:
@@ -147,7 +162,7 @@ class ControlEndpoints:
     async def step_down(self, request: Request) -> Response:
         """Take automatic trips down to read_only."""
         caller = self.allow(request, "request")
-        order = await _order(request, ResetOrder)
+        order = await order_of(request, ResetOrder)
 
         def carry_out() -> Command:
             return self._switch.step_down(order.trips, by=_name(caller, order.by), reason=order.reason)
@@ -169,7 +184,7 @@ class ControlEndpoints:
             digest=self._switch.state.digest,
             next=still_needed(command, standing),
         )
-        return _json(201 if standing in {"sealed", "journaled"} else 202, answer)
+        return json_response(201 if standing in {"sealed", "journaled"} else 202, answer)
 
 
 def still_needed(command: Command, standing: str) -> str:
@@ -191,17 +206,26 @@ def still_needed(command: Command, standing: str) -> str:
 def refusal(error: Exception) -> Response:
     """The answer to an order that is not carried out: what is wrong, and nothing else."""
     if isinstance(error, http.BodyError | DeniedError):
-        challenge = {"www-authenticate": "Bearer"} if error.status == 401 else None
-        return _json(error.status, {"error": str(error)}, challenge)
+        if isinstance(error, http.BodyError):
+            metrics.control_refusals.labels("body").inc()
+        return json_response(error.status, {"error": str(error)}, _MORE_HEADERS.get(error.status))
     if isinstance(error, CommandError):
-        return _json(_STATUS_OF[error.kind], {"error": str(error)})
+        metrics.control_refusals.labels(error.kind).inc()
+        return json_response(_STATUS_OF[error.kind], {"error": str(error)})
     if isinstance(error, HTTPException):
         headers = dict(error.headers) if error.headers else None
-        return _json(error.status_code, {"error": error.detail}, headers)
+        return json_response(error.status_code, {"error": error.detail}, headers)
     raise error
 
 
-async def _order(request: Request, kind: type[_BodyT]) -> _BodyT:
+def _denied(delay_s: float | None) -> DeniedError:
+    if delay_s is None:
+        return DeniedError(429, "too many attempts with tokens that are not known")
+    return DeniedError(401, "a known bearer token is needed", delay_s)
+
+
+async def order_of(request: Request, kind: type[_BodyT]) -> _BodyT:
+    """The request's body. Raises BodyError, CommandError."""
     body = await http.read_body(request.scope, request.receive)
     try:
         return msgspec.json.decode(body, type=kind)
@@ -220,5 +244,6 @@ def _name(caller: Caller, asserted: str | None) -> str:
     return asserted
 
 
-def _json(status: int, content: object, headers: dict[str, str] | None = None) -> Response:
+def json_response(status: int, content: object, headers: dict[str, str] | None = None) -> Response:
+    """An answer as JSON."""
     return Response(msgspec.json.encode(content), status, headers, media_type="application/json")

@@ -18,6 +18,8 @@ STEP_DOWN_MODE: Mode = "read_only"
 
 FLAGS = ("agent.enabled", "agent.write", "agent.external", "agent.mode")
 ANYTHING = Selector()
+DRILL_ENVIRONMENT = "auditfuse-drill"
+"""Reserved: a trip of it covers only who says that it is there, so that a drill stops nobody else."""
 
 
 class Context(NamedTuple):
@@ -35,17 +37,21 @@ class Context(NamedTuple):
 class Approvals(Protocol):
     """The approvals that are known from bound sources."""
 
-    def usable(self, approval_id: str, agents: frozenset[str], tool: str) -> bool:
-        """Whether it was granted to one of `agents` for `tool`, has not expired and is not used."""
+    def usable(
+        self, approval_id: str, agents: frozenset[str], tool: str, environment: str | None = None
+    ) -> bool:
+        """Whether it was granted to one of `agents` for `tool` there, has not expired and is not used."""
         ...
 
 
 class NoApprovals:
     """Where no bound source of approvals is configured, no approval counts."""
 
-    def usable(self, approval_id: str, agents: frozenset[str], tool: str) -> bool:
+    def usable(
+        self, approval_id: str, agents: frozenset[str], tool: str, environment: str | None = None
+    ) -> bool:
         """Never."""
-        del approval_id, agents, tool
+        del approval_id, agents, tool, environment
         return False
 
 
@@ -125,7 +131,7 @@ def flags_for(mode: Mode, context: Context, approvals: Approvals) -> Flags:
     rank = RANK[mode]
     open_ = rank < RANK["approval"]
     if mode == "approval" and context.approval and context.agents and context.tool:
-        open_ = approvals.usable(context.approval, context.agents, context.tool)
+        open_ = approvals.usable(context.approval, context.agents, context.tool, context.environment)
     return Flags(mode, enabled=mode != "off", write=open_, external=open_)
 
 
@@ -151,6 +157,8 @@ def digest_of(trips: Iterable[TripInForce]) -> str:
 
 
 def _matches(selector: Selector, context: Context) -> bool:
+    if selector.environment == DRILL_ENVIRONMENT != context.environment:
+        return False
     if selector.agent is not None and context.agents and selector.agent.casefold() not in context.agents:
         return False
     return all(

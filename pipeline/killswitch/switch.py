@@ -6,6 +6,7 @@ served as *volatile*. Loosening goes the other way round: sealed first, then ser
 """
 
 import threading
+import time
 from collections.abc import Callable, Sequence
 
 import msgspec
@@ -14,14 +15,18 @@ import structlog
 from pipeline import metrics
 from pipeline.clock import NowMs, system_now_ms
 from pipeline.killswitch import compose
+from pipeline.killswitch.actuators.ledger import ActuatorStatus
 from pipeline.killswitch.book import Book, Standing
 from pipeline.killswitch.compose import CommandError
-from pipeline.killswitch.config import KillSwitchConfig
+from pipeline.killswitch.config import MAX_LEASE_S, KillSwitchConfig
+from pipeline.killswitch.health import Health
 from pipeline.killswitch.journal import Journal
 from pipeline.killswitch.keeper import JournalKeeper
+from pipeline.killswitch.lease_desk import LeaseDesk, NowS
+from pipeline.killswitch.peers import Peers, PeerTrip
 from pipeline.killswitch.policy import PastTrip
 from pipeline.killswitch.sealer import Append, ReadSealed, Sealer
-from pipeline.killswitch.state import RANK, Approvals, NoApprovals, SwitchState, same_person
+from pipeline.killswitch.state import RANK, Approvals, NoApprovals, SwitchState, TripInForce, same_person
 from pipeline.killswitch.status import Status, status_of
 from pipeline.killswitch.timeline import Timeline
 from pipeline.redact.reasons import WITHHELD
@@ -61,6 +66,7 @@ class KillSwitch:
         redact: Redact | None = None,
         stands_for: StandsFor | None = None,
         now_ms: NowMs = system_now_ms,
+        now_s: NowS = time.monotonic,
     ) -> None:
         self.config = config
         self._redact = redact or _as_it_is
@@ -72,7 +78,13 @@ class KillSwitch:
         self._book = Book()
         self._state = self._book.fold()
         self._volatile: frozenset[str] = frozenset()
-        journal = Journal(config.journal)
+        self._journal = journal = Journal(config.journal)
+        self.leases = LeaseDesk(config.lease_s, config.max_leases, self.aliases, now_s)
+        self.peers = Peers(config, self.leases.host, self._to_tell, now_s)
+        self.actuators: Callable[[], list[ActuatorStatus]] = list
+        """How trips stand at the actuators, where any run."""
+        self._subscribers: list[Callable[[], None]] = [self.peers.wake]
+        self._parts: dict[str, Callable[[], Health]] = {}
         self._keeper = JournalKeeper(journal, self._book, self._lock, now_ms=now_ms, publish=self._publish)
         self._sealer = Sealer(
             journal, self._book, self._lock, append=append, read_sealed=read_sealed, publish=self._publish
@@ -91,6 +103,11 @@ class KillSwitch:
     def start(self) -> None:
         """Load the journal, serve what it holds, and start to keep it and to seal."""
         self.load()
+        try:
+            self.leases.outlive(self._journal.longest_lease_s(self.config.lease_s))
+        except (OSError, ValueError):
+            self.leases.outlive(MAX_LEASE_S)
+        self.peers.start()
         self._keeper.start(after_change=self._sealer.wake)
         self._sealer.start()
 
@@ -99,7 +116,8 @@ class KillSwitch:
         self._keeper.load()
 
     def stop(self) -> None:
-        """Stop both threads; waits a little for what they have under way."""
+        """Stop all threads; waits a little for what they have under way."""
+        self.peers.stop()
         self._keeper.stop()
         self._sealer.stop()
 
@@ -140,6 +158,18 @@ class KillSwitch:
         if added:
             log.warning("kill switch tripped", trip=command.id, mode=mode, automatic=automatic)
         return command
+
+    def take_up(self, trips: Sequence[PeerTrip]) -> None:
+        """Serve what a peer serves. What is known already, in force or lifted, changes nothing."""
+        at_ms = self._now_ms()
+        with self._lock:
+            new = [one.trip.id for one in trips if self._book.take_up(one.trip, held=one.held, at_ms=at_ms)]
+            if new:
+                self._publish()
+        if new:
+            log.warning("kill switch tripped by a peer", trips=new)
+            self._keeper.write_soon(new[0], 0.0)
+            self._sealer.wake()
 
     def request_reset(self, trips: Sequence[str], *, by: str, reason: str, mode: Mode = "on") -> Command:
         """Ask for trips to be lifted (or loosened to `mode`). Nothing changes before another approves."""
@@ -193,6 +223,31 @@ class KillSwitch:
         self._sealer.wake()
         return command
 
+    def subscribe(self, on_publish: Callable[[], None]) -> None:
+        """Have this called after every change of what is served: under the lock, so it must only wake."""
+        with self._lock:
+            self._subscribers.append(on_publish)
+
+    def add_part(self, name: str, health: Callable[[], Health]) -> None:
+        """Have the status tell of a further part."""
+        self._parts[name] = health
+
+    def faults(self) -> dict[str, str]:
+        """What of the switch does not work, by name, with the reason. Takes no lock."""
+        parts = {"journal": self._keeper.health, "_control": self._sealer.health}
+        parts |= {name: health() for name, health in self._parts.items()}
+        return {name: health.fault for name, health in parts.items() if health.fault is not None}
+
+    def to_share(self) -> list[TripInForce]:
+        """The trips in force that others follow; not those of this host's own blindness."""
+        with self._lock:
+            return self._book.to_share()
+
+    def is_lifted(self, trip_id: str) -> bool:
+        """Whether this trip is known to be in force no more."""
+        with self._lock:
+            return self._book.is_lifted(trip_id)
+
     def standing(self, command_id: str) -> Standing:
         """How safe a command is: volatile, journaled, sealed, waiting (to be sealed) or unknown."""
         with self._lock:
@@ -221,6 +276,12 @@ class KillSwitch:
         with self._lock:
             return self._book.past_trips()
 
+    def commands(self) -> list[Command]:
+        """Every command that this host remembers: for who is told of them."""
+        with self._lock:
+            book = self._book
+            return [*book.sealed.values(), *book.unsealed.values(), *book.waiting.values()]
+
     def timelines(self) -> list[Timeline]:
         """The trips that are remembered, with their modes over time: for the detector of what came after."""
         with self._lock:
@@ -228,14 +289,25 @@ class KillSwitch:
 
     def status(self) -> Status:
         """Everything about the switch that a person may want to see."""
+        actuators = self.actuators()
+        enforcement = self.leases.enforcement(self.peers.elsewhere())
         with self._lock:
             return status_of(
                 self._book,
                 self._state,
                 self._now_ms(),
+                enforcement=enforcement,
+                peers=self.peers.status(self._state.digest),
+                live_leases=self.leases.live(),
+                parts={name: health() for name, health in self._parts.items()},
                 journal=self._keeper.health,
                 control=self._sealer.health,
+                actuators=actuators,
             )
+
+    def _to_tell(self) -> list[PeerTrip]:
+        with self._lock:
+            return self._book.to_tell()
 
     def _release(self, command: Command) -> Command:
         """Have a trip that is served written too, once its reason is fit to be kept."""
@@ -263,6 +335,9 @@ class KillSwitch:
         # Before the state: whoever sees a trip knows whom it names.
         self._redacted_agents = tuple(sorted(agent for agent in agents if "<" in agent))
         self._state = state
+        self.leases.serve(state)
+        for subscriber in self._subscribers:
+            subscriber()
         for mode in MODES[1:]:
             count = sum(trip.mode == mode for trip in self._state.in_force)
             metrics.trips_in_force.labels(mode).set(count)

@@ -92,7 +92,9 @@ def _learnt(subject: Subject) -> Gate:
         for name in type(subject.config.detect).model_fields
         if (statistic := getattr(getattr(subject.config.detect, name), "statistic", None)) is not None
     ]
-    needed_minutes = max((statistic.learning_minutes for statistic in statistics), default=0)
+    needed_minutes = max(
+        (max(one.learning_minutes, 60 * one.learning_hours) for one in statistics), default=0
+    )
     first = subject.connection.execute(
         "SELECT epoch_ms(min(end_time)) FROM events WHERE agent_id = ? AND environment = ? AND bound",
         [subject.agent, subject.environment],

@@ -3,10 +3,9 @@
 from collections.abc import Hashable
 
 from pipeline.redact.drafts import Labels
-from pipeline.redact.fields import FieldClass
 from pipeline.redact.memo import Memo
 from pipeline.redact.payload import REMEMBERED_BYTES, NodeKey
-from pipeline.redact.tree import Leaf, LeafKey, Node, weigh
+from pipeline.redact.tree import Leaf, LeafKey, LeafKind, Node, weigh
 from pipeline.redact.work import LeafWork
 
 _SLOTS = 1 << 14
@@ -47,14 +46,14 @@ class Batch:
         self._new_nodes: list[Node] = []
         self._kept_nodes: list[tuple[NodeKey, Node]] = []
 
-    def leaf(self, field_class: FieldClass, key: str, parent: str, policy: int, text: str) -> Leaf:
+    def leaf(self, kind: LeafKind, text: str) -> Leaf:
         """The leaf of a text; the same one for the same arguments."""
-        name: LeafKey = (field_class, key, parent, policy, text)
-        entry = self._young.get(name)
-        known = entry[0] if entry is not None else self._get(name) or self._leaves.get(name)
+        key = (kind, text)
+        entry = self._young.get(key)
+        known = entry[0] if entry is not None else self._get(key) or self._leaves.get(key)
         if isinstance(known, Leaf):
             return known
-        leaf = self._leaves[name] = Leaf(field_class, key, parent, policy, text)
+        leaf = self._leaves[key] = Leaf(kind, text)
         return leaf
 
     def node(self, key: NodeKey) -> Node | None:

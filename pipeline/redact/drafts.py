@@ -88,8 +88,9 @@ class Draft(NamedTuple):
 
     def has_names(self) -> bool:
         """Whether a person was found in it."""
-        return bool(
-            self.labels.names
-            or any(leaf.names for _, leaf in self.others)
-            or any(part.names for _, part in self.payload)
-        )
+        if self.labels.names:
+            return True
+        for _, part in (*self.others, *self.payload):  # noqa: SIM110 (a generator costs more)
+            if part.names:
+                return True
+        return False

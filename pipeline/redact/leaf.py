@@ -82,8 +82,9 @@ class LeafRedactor:
         if not hits:
             return Redacted(text, {})
         result = _replaced(text, hits, rules)
-        # Replacing shortens the way to a context word; go on until nothing more is found.
-        for _ in range(MAX_ROUNDS):
+        # Replacing shortens the way to a context word; go on until nothing more is found. Within a token
+        # nothing is.
+        for _ in range(0 if TOKEN.fullmatch(result.text) else MAX_ROUNDS):
             more = self._hits(result.text, ("", ""), [View(result.text)], lambda _: (), rules)
             again = _replaced(result.text, more, rules)
             if again.text == result.text:
@@ -140,7 +141,9 @@ class LeafRedactor:
     def _found(self, view: View, names: FindNames, policy: Policy) -> list[Hit]:
         masked = mask_tokens(view.text)
         patterns, named = self._engine.analyze(masked), [*names(masked)]
-        if (patterns or named) and (view.whole is not None or view.origin is not None):
+        if not patterns and not named:
+            return [_placed(view, span) for span in policy.denials(masked)]
+        if view.whole is not None or view.origin is not None:
             kept = self._ids.kept(view.text)
             patterns, named = _outside(patterns, kept), _outside(named, kept)
         return [
@@ -239,14 +242,10 @@ def resolve(
         for low, high in [part for span in outside for part in taken.outside(*span)]:
             start, end = _trimmed(text, low, high) if (low, high) != hit[:2] else (low, high)
             if start < end:
-                chosen.append(hit._replace(start=start, end=end, value=_value(text, hit, start, end)))
+                whole = (start, end) == hit[:2]  # it stands for its decoded value
+                chosen.append(hit if whole else hit._replace(start=start, end=end, value=text[start:end]))
                 taken.add(start, end)
     return sorted(chosen)
-
-
-def _value(text: str, hit: Hit, start: int, end: int) -> str:
-    """What a hit stands for: its decoded value where it kept its whole range."""
-    return hit.value if (start, end) == hit[:2] else text[start:end]
 
 
 def _rank(hit: Hit) -> tuple[bool, bool, float, int, int, str]:

@@ -12,17 +12,19 @@ from typing import Protocol, TypeAlias
 
 import msgspec
 
-from pipeline.redact.fields import FieldClass
 from pipeline.redact.leaf import Redacted
 from pipeline.redact.places import Place, Places
 from pipeline.redact.pseudonym import failure
-from pipeline.redact.tree import Leaf, Node, Part
+from pipeline.redact.tree import Leaf, LeafKind, Node, Part, plain_kind
 
 LEXEME = re.compile(rb'("[^"\\]*(?:\\.[^"\\]*)*")(\s*:)?|-?\d[\d.eE+-]*|[{}\[\],]')
-_tokens = re.compile(rb'("[^"\\]*+(?:\\.[^"\\]*+)*+"|-?\d[\d.eE+-]*+)').split
+_tokens = re.compile(rb'("[^"\\]*+(?:\\.[^"\\]*+)*+"|[-\d][\d.eE+-]*+)').split
 """Strings and numbers, at odd places, and what stands between them."""
 _STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*(?:"|\\?\Z)', re.DOTALL)
+_NOT_OPENERS = bytes(sorted(set(range(256)) - set(b"[{")))
 _NOT_BRACKETS = bytes(sorted(set(range(256)) - set(b"[]{}")))
+_NO_BRACKETS = frozenset((b",", b", ", b":", b": "))
+"""What mostly stands between tokens."""
 _NUMBER_LIKE = re.compile(r"-?\d{9,19}")
 _LEAST_DIGITS, _MOST_DIGITS = 13, 19
 """Of a card's number."""
@@ -32,7 +34,7 @@ _SPLIT_DEPTH = 8
 """So deep values are split level by level; what lies deeper is read in one pass."""
 REMEMBERED_BYTES = 4096
 """So long a container is remembered as one value; the values in longer ones are remembered each."""
-_QUOTE, _BACKSLASH, _OBJECT, _ARRAY, _NINE = b'"\\{[9'
+_QUOTE, _BACKSLASH, _OBJECT, _ARRAY, _COLON, _NINE = b'"\\{[:9'
 _CONTAINERS = (_OBJECT, _ARRAY)
 _STEP = {0x5B: 1, 0x7B: 1, 0x5D: -1, 0x7D: -1}
 _OPENERS = ("{", "[")
@@ -50,7 +52,7 @@ NodeKey: TypeAlias = tuple[object, ...]
 class Store(Protocol):
     """Where leaves and nodes are shared."""
 
-    def leaf(self, field_class: FieldClass, key: str, parent: str, policy: int, text: str) -> Leaf:
+    def leaf(self, kind: LeafKind, text: str) -> Leaf:
         """The leaf of a text."""
         ...
 
@@ -72,6 +74,7 @@ class Reader:
 
     def __init__(self, store: Store, places: Places, names_policy: Callable[[int], int]) -> None:
         self._store = store
+        self._leaf = store.leaf
         self._places = places
         self._names_policy = names_policy
 
@@ -82,8 +85,8 @@ class Reader:
             if node is not None:
                 return node
         # One or two characters (flags, units) hold nothing, unless their key says so.
-        if len(text) > 2 or (text and (place.rule is not None or place.examined)):
-            return self._store.leaf("text", place.rule_key, place.rule_parent, place.leaf_policy, text)
+        if len(text) > 2 or (text and place.reads_all):
+            return self._leaf(place.kind, text)
         return None
 
     def json(self, raw: bytes, place: Place, max_nesting: int) -> Node:
@@ -188,32 +191,34 @@ class Reader:
         _enter(pieces[0], above, here)
         for at in range(1, len(pieces), 2):
             token, after = pieces[at], pieces[at + 1]
-            if token[0] != _QUOTE:
-                part = (
-                    self._number(token, here) if len(token) >= _LEAST_DIGITS or here.reads_numbers else None
-                )
-            elif after[:1] == b":" or after.lstrip()[:1] == b":":
+            if _COLON in after:  # nothing but a key's stands between tokens
                 key = _text_of(token) if _BACKSLASH in token else token[1:-1].decode()
                 here = above[-1].below.get(key) or self._places.below(above[-1], key)
                 part = here.key_leaf or self._key(here, key)
-            else:
+            elif token[0] == _QUOTE:
                 part = self._token(token, here, max_nesting)
+            elif len(token) >= _LEAST_DIGITS or here.reads_all:
+                part = self._number(token, here)
+            else:
+                part = None
             if part is not None:
                 places.append(at)
                 values.append(part)
-            if after not in (b",", b":"):
+            if after not in _NO_BRACKETS:
                 here = _enter(after, above, here)
 
     def _key(self, place: Place, key: str) -> Leaf | None:
         if not key:
             return None
-        leaf = self._store.leaf("label", "", "", self._names_policy(place.policy), key)
+        leaf = self._leaf(plain_kind("label", self._names_policy(place.policy)), key)
         if leaf.result is not None:
             place.key_leaf = leaf
         return leaf
 
     def _token(self, raw: bytes, place: Place, max_nesting: int) -> Part | None:
         text = _text_of(raw) if _BACKSLASH in raw else raw[1:-1].decode()
+        if len(text) > 2 and text[:1] not in _MAY_OPEN:  # as most are
+            return self._leaf(place.kind, text)
         part = self.string(text, place, max_nesting)
         if not isinstance(part, Node):
             return part
@@ -226,17 +231,17 @@ class Reader:
         text, rule = raw.decode(), place.rule
         by_rule = rule is not None and rule.entity != "SECRET" and rule.value.fullmatch(text)
         if by_rule or place.examined:
-            return self._store.leaf("text", place.rule_key, place.rule_parent, place.leaf_policy, text)
+            return self._leaf(place.kind, text)
         if _NUMBER_LIKE.fullmatch(text) and not place.is_time and is_card(text.lstrip("-")):
-            return self._store.leaf("text", "card_number", "", place.leaf_policy, text)
+            return self._leaf(LeafKind("text", "card_number", "", place.kind.policy), text)
         return None
 
 
 class _Alone:
     """A store of one parse, which shares nothing."""
 
-    def leaf(self, field_class: FieldClass, key: str, parent: str, policy: int, text: str) -> Leaf:
-        return Leaf(field_class, key, parent, policy, text)
+    def leaf(self, kind: LeafKind, text: str) -> Leaf:
+        return Leaf(kind, text)
 
     def node(self, key: NodeKey) -> Node | None: ...
 
@@ -280,7 +285,7 @@ def _enter(between: bytes, above: list[Place], here: Place) -> Place:
 
 
 def _is_too_deep(raw: bytes) -> bool:
-    if raw.count(b"[") + raw.count(b"{") <= MAX_DEPTH:
+    if len(raw) <= MAX_DEPTH or len(raw.translate(None, _NOT_OPENERS)) <= MAX_DEPTH:
         return False
     brackets = _STRING.sub(b"", raw).translate(None, _NOT_BRACKETS)
     return max(accumulate(_STEP[bracket] for bracket in brackets)) > MAX_DEPTH
@@ -288,6 +293,6 @@ def _is_too_deep(raw: bytes) -> bool:
 
 def _too_nested(text: str) -> Leaf:
     """A string of JSON that is not opened any more."""
-    leaf = Leaf("text", "", "", 0, text)
+    leaf = Leaf(plain_kind("text", 0), text)
     leaf.resolve(Redacted(failure("nested_too_deep", len(text)), {"REDACTION_FAILED": 1}, failed=True))
     return leaf

@@ -7,7 +7,7 @@ least four letters, and are no such words.
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any, NamedTuple, TypeAlias
 
 from pipeline.redact.drafts import Labels
@@ -25,13 +25,25 @@ _UNIT_BYTES = 2048
 """Up to here a node is tested as a whole before its leaves are."""
 
 
-class People(NamedTuple):
+class People:
     """What to look for in one message, and a cheap test for it."""
 
-    anywhere: re.Pattern[str] | None
-    in_text: re.Pattern[str] | None
-    marks: tuple[str, ...]
-    """Case-folded strings of which one is in every text that holds a match."""
+    def __init__(self, full: tuple[tuple[str, ...], ...], single: frozenset[str]) -> None:
+        self._full, self._single = full, single
+        marks = {parts[0].casefold() for parts in full} | {p.casefold() for p in single}
+        self.marks = tuple(sorted(marks))
+        """Case-folded strings of which one is in every text that holds a match."""
+
+    # Compiled where a text holds a mark: most persons occur in no other leaf of their message.
+    @cached_property
+    def anywhere(self) -> re.Pattern[str] | None:
+        """The full names."""
+        return _any_full(self._full)
+
+    @cached_property
+    def in_text(self) -> re.Pattern[str] | None:
+        """The single parts, which count in texts alone."""
+        return _any_single(self._single)
 
 
 _Changed: TypeAlias = tuple[bytes | None, Mapping[str, int]]
@@ -92,7 +104,10 @@ class MessagePeople:
         units: dict[int, Part | Labels] = {id(one): one for one in labels}
         for part in parts:
             _collect(part, units)
-        self._people = people_of({name for unit in units.values() for name in unit.names}, units, batch)
+        names = {name for unit in units.values() for name in unit.names}
+        texts = _Texts(units, batch)
+        people = people_of(names, texts, batch) if names else None
+        self._people = people if people and texts.may_hold(people.marks) else None
         self._leaves: dict[int, Redacted] = {}
         self._known: dict[int, _Changed] = {}
         """What is known of each part: of those that hold none of the persons, at once."""
@@ -163,17 +178,30 @@ class MessagePeople:
         return redact_people(result, self._people, leaf.field_class == "text", self._policies, leaf.policy)
 
 
-def people_of(names: set[str], units: Mapping[int, Part | Labels], batch: BatchPeople) -> People | None:
+class _Texts:
+    """The texts of a message's units as one: most words stand in none of them, and one search says so."""
+
+    def __init__(self, units: Mapping[int, Part | Labels], batch: BatchPeople) -> None:
+        self.units = units.values()
+        texts = [batch.text(unit) for unit in self.units]
+        known = [text for text in texts if text is not None]
+        self._is_known = len(known) == len(texts)
+        self._text = "\n".join(known)
+
+    def may_hold(self, words: Iterable[str]) -> bool:
+        """Whether one of these, which have no line end in them, may stand in a unit; false is certain."""
+        return not self._is_known or _any_in(words, self._text)
+
+
+def people_of(names: set[str], texts: _Texts, batch: BatchPeople) -> People | None:
     """The persons to look for in a message's units; None where there are none."""
-    if not names:
-        return None
     split, words = _split(frozenset(names))
-    ordinary = {word for word in words if _is_ordinary(word, units.values(), batch)}
+    ordinary = {word for word in words if texts.may_hold((word,)) and _is_ordinary(word, texts.units, batch)}
     full = [parts for parts in split if len(parts) > 1 and sum(map(len, parts)) >= 5]
     full = [parts for parts in full if not all(p.casefold() in ordinary for p in parts)]
     single = {p for parts in split for p in parts if len(p) >= 4 and p[0].isupper()}
     single = {p for p in single if p.casefold() not in ordinary}
-    return _compiled(tuple(full), frozenset(single)) if full or single else None
+    return _people(tuple(full), frozenset(single)) if full or single else None
 
 
 @lru_cache(COMPILED)
@@ -264,9 +292,8 @@ def _stands_alone(word: str, text: str) -> bool:
 
 
 @lru_cache(COMPILED)
-def _compiled(full: tuple[tuple[str, ...], ...], single: frozenset[str]) -> People:
-    marks = {parts[0].casefold() for parts in full} | {p.casefold() for p in single}
-    return People(_any_full(full), _any_single(single), tuple(sorted(marks)))
+def _people(full: tuple[tuple[str, ...], ...], single: frozenset[str]) -> People:
+    return People(full, single)
 
 
 def _any_full(names: Iterable[Sequence[str]]) -> re.Pattern[str] | None:

@@ -2,7 +2,7 @@
 
 from pipeline.redact.fields import is_parent_key, is_time_key, key_rule
 from pipeline.redact.policy import Policies
-from pipeline.redact.tree import Leaf, json_string
+from pipeline.redact.tree import Leaf, LeafKind, json_string
 
 MAX_PLACES = 8_000
 """Keys come from outside: with more of them, all are forgotten and looked up again."""
@@ -20,31 +20,31 @@ class Place:
         "is_time",
         "key",
         "key_leaf",
-        "leaf_policy",
+        "kind",
         "parent",
         "path",
         "policy",
-        "reads_numbers",
+        "reads_all",
         "rule",
-        "rule_key",
-        "rule_parent",
         "token",
     )
 
     def __init__(self, fields: Policies | None, policy: int, parent: str, key: str, path: str) -> None:
         self.policy, self.parent, self.key, self.path = policy, parent, key, path
         self.rule = key_rule(key, parent) if key else None
-        self.rule_key = key if self.rule else ""
-        self.rule_parent = parent if self.rule and self.rule.parent else ""
+        rule_key = key if self.rule else ""
+        rule_parent = parent if self.rule and self.rule.parent else ""
         self.as_parent = key if is_parent_key(key) else ""
         """The key, where it says something about the keys below it."""
-        self.leaf_policy = fields.at(policy, path) if fields else policy
+        leaf_policy = fields.at(policy, path) if fields else policy
+        self.kind = LeafKind("text", rule_key, rule_parent, leaf_policy)
+        """Of its strings, and of numbers that are looked at for its key."""
         self.examined = fields is not None and fields.has_rule(policy, path)
         """Whether configuration names this field: then even numbers and short strings are looked at."""
-        self.reads_numbers = self.rule is not None or self.examined
-        """Whether short numbers are looked at as well."""
+        self.reads_all = self.rule is not None or self.examined
+        """Whether short strings and numbers are looked at as well."""
         self.is_time = is_time_key(key)
-        self.context = (policy, self.rule_parent, self.rule_key, self.as_parent, self.is_time, path)
+        self.context = (policy, rule_parent, rule_key, self.as_parent, self.is_time, path)
         """What the result of a value depends on beside its text."""
         self.token = json_string(key)
         self.key_leaf: Leaf | None = None

@@ -23,7 +23,7 @@ from pipeline.redact.people import BatchPeople, MessagePeople
 from pipeline.redact.places import Place, Places
 from pipeline.redact.policy import Policies, Policy
 from pipeline.redact.pseudonym import failure
-from pipeline.redact.tree import NONE, Leaf, Node, Part, add_counts
+from pipeline.redact.tree import NONE, Leaf, Node, Part, add_counts, plain_kind
 from pipeline.redact.views import without_surrogates
 from pipeline.redact.work import LeafWork
 from schemas.event import Event
@@ -106,7 +106,7 @@ class Redactor:
         if is_json(text):
             part = reader.json(text.encode(), place, self._config.max_nesting)
         else:
-            part = batch.leaf("text", "", "", 0, text)
+            part = batch.leaf(plain_kind("text", 0), text)
         batch.finish(self._work)
         people = BatchPeople(self._policies).of([part]) if part.names else None
         if isinstance(part, Leaf):
@@ -132,7 +132,7 @@ class Redactor:
             if kind == "span_id" and SPAN_ID.fullmatch(text):
                 continue
             number = self._policies.at(policy, name)
-            others.append((name, batch.leaf(kind, "", "", number, without_surrogates(text))))
+            others.append((name, batch.leaf(plain_kind(kind, number), without_surrogates(text))))
         root = self._places.root(policy)
         try:
             texts = _texts(event)
@@ -166,7 +166,9 @@ class Redactor:
                 [
                     (
                         name,
-                        batch.leaf("label", "", "", self._policy_of(policy, name), without_surrogates(text)),
+                        batch.leaf(
+                            plain_kind("label", self._policy_of(policy, name)), without_surrogates(text)
+                        ),
                     )
                     for name, text in pairs
                 ]

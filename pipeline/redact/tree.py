@@ -4,9 +4,10 @@ Leaves and nodes are shared by all places that hold the same text, within a batc
 """
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import lru_cache
 from operator import attrgetter
 from types import MappingProxyType
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import msgspec
 
@@ -19,8 +20,27 @@ _size_of: Callable[["Part"], int] = attrgetter("size")
 
 LEAF_BYTES, NODE_BYTES, HIT_BYTES = 320, 500, 500
 """What they take beside their texts; measured, rounded up."""
-LeafKey: TypeAlias = "tuple[FieldClass, str, str, int, str]"
-"""(class, payload key that has a rule, key above it, number of the policy, text): all a result depends on."""
+
+
+class LeafKind(NamedTuple):
+    """All that a leaf's result depends on beside its text."""
+
+    field_class: FieldClass
+    key: str
+    """The payload key above it, where that has a rule."""
+    parent: str
+    """The key above that one."""
+    policy: int
+    """The number of the policy."""
+
+
+@lru_cache(maxsize=1024)
+def plain_kind(field_class: FieldClass, policy: int) -> LeafKind:
+    """That of a text of whose place nothing else matters."""
+    return LeafKind(field_class, "", "", policy)
+
+
+LeafKey: TypeAlias = tuple[LeafKind, str]
 
 
 class Leaf:
@@ -41,13 +61,8 @@ class Leaf:
         "text",
     )
 
-    def __init__(self, field_class: FieldClass, key: str, parent: str, policy: int, text: str) -> None:
-        self.field_class: FieldClass = field_class
-        self.key = key
-        """The payload key above it."""
-        self.parent = parent
-        """The key above that one."""
-        self.policy = policy
+    def __init__(self, kind: LeafKind, text: str) -> None:
+        self.field_class, self.key, self.parent, self.policy = kind
         self.text = text
         self.result: Redacted | None = None
         self.size = self.stamp = 0

@@ -65,9 +65,13 @@ def views(text: str, max_nesting: int) -> list[View]:
 
 def without_surrogates(text: str) -> str:
     """Pairs joined, lone halves replaced: text that can be encoded."""
-    if text.isascii() or not _SURROGATE.search(text):
+    if text.isascii():
         return text
-    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    try:
+        text.encode()  # seven times as fast as to search for one
+    except UnicodeEncodeError:
+        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    return text
 
 
 def _inner(view: View, max_nesting: int) -> Iterator[View]:

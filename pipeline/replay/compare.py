@@ -57,11 +57,10 @@ def alarms(findings: Iterable[Finding], respond: RespondConfig) -> list[Alarm]:
     made: list[Alarm] = []
     episodes: dict[str, Episode] = {}
     open_: dict[str, int] = {}
-    quiet_ms = int(respond.quiet_resolves_after_s * 1000)
     standing = [finding for finding in findings if not finding.shadow]
     for finding in sorted(standing, key=lambda one: (one.window_end_ms, one.finding_id)):
         key, now_ms = finding.incident_key, finding.window_end_ms
-        current = _recovered(episodes.get(key), now_ms, quiet_ms)
+        current = _recovered(episodes.get(key), now_ms, respond)
         change = incidents.fold(current, finding, now_ms, respond)
         episodes[key] = change.episode
         if change.kind in PAGED and change.kind != "raised":
@@ -72,9 +71,12 @@ def alarms(findings: Iterable[Finding], respond: RespondConfig) -> list[Alarm]:
     return made
 
 
-def _recovered(current: Episode | None, now_ms: int, quiet_ms: int) -> Episode | None:
+def _recovered(current: Episode | None, now_ms: int, respond: RespondConfig) -> Episode | None:
     """The episode as of now: resolved where it was quiet for long enough."""
-    if current is None or current.last_window_end_ms >= now_ms - quiet_ms:
+    if current is None:
+        return None
+    quiet_ms = incidents.hold_down_ms(current, respond.quiet_resolves_after_s)
+    if current.last_window_end_ms >= now_ms - quiet_ms:
         return current
     ended_ms = current.last_window_end_ms + quiet_ms
     change = incidents.resolve(current, incidents.BY_RECOVERY, "", ended_ms)

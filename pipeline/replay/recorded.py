@@ -11,6 +11,7 @@ from pipeline.audit.store import FINDINGS, Store
 from pipeline.detect.model import Trip
 from pipeline.detect.trips import trip_of
 from pipeline.killswitch.timeline import timelines
+from pipeline.respond.own_faults import is_own
 from schemas.command import Command
 from schemas.finding import FindingRow, IncidentRow, Verdict, WithdrawalRow
 
@@ -41,7 +42,8 @@ def recorded_findings(store: Store) -> Recorded:
         kind = msgspec.json.decode(meta, type=_Kind).kind
         if kind == "finding":
             row = msgspec.json.decode(meta, type=FindingRow)
-            findings[row.id] = row
+            if not is_own(row.finding.detector):  # no rows lead to it, so no replay can
+                findings[row.id] = row
         elif kind == "withdrawal":
             withdrawn.add(msgspec.json.decode(meta, type=WithdrawalRow).finding_id)
         elif kind == "incident":

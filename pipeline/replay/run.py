@@ -85,7 +85,7 @@ class _Run:
             self.found += self._detection.observe(batch)
             self.signals += batch.signals.height
         if recording.is_halt:
-            self._leave(recording.key)
+            self._leave(recording.key, is_halted=True)
 
     def within(self, span: Span) -> Replayed:
         """What was found in windows that begin in the span."""
@@ -102,6 +102,6 @@ class _Run:
         for key in [key for key, spoke in self._spoke_ms.items() if spoke < at_ms - GONE_AFTER_MS]:
             self._leave(key)
 
-    def _leave(self, key: Key) -> None:
+    def _leave(self, key: Key, *, is_halted: bool = False) -> None:
         del self._spoke_ms[key]
-        self.found += self._detection.leave(key)
+        self.found += self._detection.leave(key, is_halted=is_halted)

@@ -9,9 +9,10 @@ from pipeline.respond import page as paging
 from pipeline.respond import tables
 from pipeline.respond.batch import new_message
 from pipeline.respond.config import RespondConfig
-from pipeline.respond.incidents import SEVERITY_RANK
+from pipeline.respond.incidents import SEVERITY_RANK, Episode
 from pipeline.respond.pager import Sent
-from pipeline.respond.plan import DEAD_MAN, SUMMARY, Message, backoff_ms
+from pipeline.respond.plan import DEAD_MAN, HOLDABLE, SUMMARY, Message, backoff_ms
+from pipeline.respond.updates import enqueue_update
 
 
 def record_attempt(
@@ -37,6 +38,7 @@ def record_attempt(
     )
     if sent.outcome == "sent":
         _mark_sent(connection, message, at_ms)
+        _follow_up(connection, message, config, at_ms)
         return
     _hold_page_back(connection, message, sent, at_ms, config)
     failing_since_ms = _hold_target_back(connection, message, sent, at_ms, config)
@@ -54,6 +56,19 @@ def _mark_sent(connection: Connection, message: Message, at_ms: int) -> None:
         connection.execute(update(pages).where(told).values(**sent))
     well = {"failures": 0, "failing_since_ms": None, "next_attempt_at_ms": 0, "last_error": None}
     connection.execute(update(targets).where(targets.c.name == message.target).values(**well))
+
+
+def _follow_up(connection: Connection, message: Message, config: RespondConfig, at_ms: int) -> None:
+    """Tell a target that an incident is over, or taken on, where that happened before it could be told of it:
+    the alert that it just opened would stay open."""
+    if message.incident_id is None or message.change not in HOLDABLE:
+        return
+    table = tables.incidents
+    query = select(table.c.episode).where(table.c.incident_id == message.incident_id)
+    episode = connection.scalar(query)
+    if episode is not None:
+        current = msgspec.json.decode(episode, type=Episode)
+        enqueue_update(connection, current, None, "", config, at_ms, only=message.target)
 
 
 def _hold_page_back(
@@ -76,6 +91,8 @@ def _hold_target_back(
     failures = (row.failures if row else 0) + 1
     since_ms = row.failing_since_ms if row and row.failing_since_ms is not None else at_ms
     pause_ms = 0 if sent.outcome == "refused" else backoff_ms(message.target, failures, config)
+    # What the target asks for is kept to, even where our own pause would be shorter.
+    pause_ms = max(pause_ms, int((sent.retry_after_s or 0) * 1000))
     values = {
         "failures": failures,
         "failing_since_ms": since_ms,

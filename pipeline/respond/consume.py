@@ -15,9 +15,11 @@ from pipeline.respond import incidents as grouping
 from pipeline.respond import tables
 from pipeline.respond.batch import NO_INCIDENT, Batch, FoundFinding, was_tripped
 from pipeline.respond.config import RespondConfig
-from pipeline.respond.incidents import Change, Episode
-from pipeline.respond.outages import known_outages, outages_first
-from schemas.finding import Finding, FindingRow, RowOfFindings, WithdrawalRow
+from pipeline.respond.incidents import Episode
+from pipeline.respond.shared_causes import absorb, cause_of, causes_first, common_silence, known_causes
+from pipeline.respond.store_change import append_rows, columns_of, insert_rows, store_change
+from pipeline.respond.telling import tell
+from schemas.finding import Finding, FindingRow, WithdrawalRow
 
 Ends = Mapping[tuple[str, int], tuple[int, int]]
 """(topic id, partition) → (old sealed end, new sealed end)."""
@@ -69,37 +71,32 @@ def take(
 ) -> Consumed:
     """Store the findings that are new, what they do to incidents, and what has to be told of it."""
     fresh = _not_known(connection, [item for item in found if item.withdrawn is None])
-    outages = known_outages(connection, fresh.values())
-    keys = {item.finding.incident_key for item in fresh.values()} | {one.incident_key for one in outages}
+    causes = known_causes(connection, fresh.values())
+    common = common_silence(connection, fresh.values(), causes, now_ms, config)
+    causes += [cause_of(finding) for finding in common]
+    keys = {item.finding.incident_key for item in fresh.values()} | {one.incident_key for one in causes}
     stored = _latest_episodes(connection, keys)
-    batch = Batch(stored, trips, now_ms, config)
-    for item in outages_first(fresh.values()):
-        outage = next((one for one in outages if one.explains(item.finding)), None)
-        batch.fold(item, outage.incident_key if outage else item.finding.incident_key)
+    numbers = _last_numbers(connection, keys - stored.keys())
+    batch = Batch(stored, trips, now_ms, config, numbers)
+    for finding in common:
+        batch.open_common(finding)
+    for item in causes_first(fresh.values()):
+        cause = next((one for one in causes if one.explains(item.finding)), None)
+        batch.fold(item, cause.incident_key if cause else item.finding.incident_key)
     _write_incidents(connection, batch, {episode.incident.incident_id for episode in stored.values()})
     records = [
         {"finding_id": row.id, "incident_id": row.incident_id, "found_at_ms": now_ms, "withdrawn": False}
         for row in batch.findings
     ]
-    _insert(connection, tables.findings, records)
-    _append(connection, batch.appends)
-    messages = list(batch.messages())
-    _insert(connection, tables.pages, messages)
+    insert_rows(connection, tables.findings, records)
+    append_rows(connection, batch.appends)
+    messages = tell(connection, batch, now_ms, config)
+    opened = [(one, batch.opened_by(one.incident_key)) for one in causes]
+    absorb(connection, [(one, incident_id) for one, incident_id in opened if incident_id], now_ms, config)
     for item in found:
         if item.withdrawn is not None:
-            _withdraw(connection, item.finding, item.withdrawn, now_ms)
-    return Consumed(findings=batch.findings, paged=list(batch.paged), messages=len(messages))
-
-
-def store_change(connection: Connection, change: Change) -> None:
-    """Store what a person, or recovery, did to an incident, and its row on the way into `_findings`."""
-    table = tables.incidents
-    incident_id = change.episode.incident.incident_id
-    connection.execute(
-        update(table).where(table.c.incident_id == incident_id).values(**_columns(change.episode))
-    )
-    if change.row is not None:
-        _append(connection, [change.row])
+            _withdraw(connection, item.finding, item.withdrawn, now_ms, config)
+    return Consumed(findings=batch.findings, paged=list(batch.paged), messages=messages)
 
 
 def _not_known(connection: Connection, found: Sequence[FoundFinding]) -> dict[str, FoundFinding]:
@@ -128,8 +125,21 @@ def _latest_episodes(connection: Connection, keys: Iterable[str]) -> dict[str, E
     return latest
 
 
-def _withdraw(connection: Connection, finding: Finding, reason: str, now_ms: int) -> None:
-    """Take a stored finding back: its incident is resolved once none of its findings is left."""
+def _last_numbers(connection: Connection, keys: Iterable[str]) -> dict[str, int]:
+    """The last numbers of keys whose incidents are pruned."""
+    table = tables.numbers
+    last: dict[str, int] = {}
+    for chunk in _chunks(sorted(keys)):
+        rows = connection.execute(select(table).where(table.c.incident_key.in_(chunk)))
+        last |= {row.incident_key: row.number for row in rows}
+    return last
+
+
+def _withdraw(
+    connection: Connection, finding: Finding, reason: str, now_ms: int, config: RespondConfig
+) -> None:
+    """Take a stored finding back: its incident is resolved once none of its findings is left, after a
+    hold-down where its detector says of itself that it is over: what it looks at may come and go."""
     table, finding_id = tables.findings, finding.finding_id
     known = connection.execute(select(table).where(table.c.finding_id == finding_id)).first()
     if known is None or known.withdrawn:
@@ -145,22 +155,29 @@ def _withdraw(connection: Connection, finding: Finding, reason: str, now_ms: int
         reason=reason,
     )
     connection.execute(update(table).where(table.c.finding_id == finding_id).values(withdrawn=True))
-    _append(connection, [row])
+    append_rows(connection, [row])
     standing = select(table.c.finding_id).where((table.c.incident_id == incident_id) & ~table.c.withdrawn)
     if incident_id == NO_INCIDENT or connection.execute(standing.limit(1)).first() is not None:
         return
     query = select(tables.incidents.c.episode).where(tables.incidents.c.incident_id == incident_id)
     episode = msgspec.json.decode(connection.execute(query.with_for_update()).scalar_one(), type=Episode)
-    change = grouping.resolve(episode, grouping.BY_RECOVERY, f"withdrawn: {reason}", now_ms)
+    if episode.incident.detector in grouping.ENDED_BY_WITHDRAWAL and config.withdrawn_resolves_after_s:
+        quiet = update(tables.incidents).where(tables.incidents.c.incident_id == incident_id)
+        connection.execute(quiet.values(quiet_since_ms=now_ms))
+        return
+    said = f"withdrawn: {reason}"
+    change = grouping.resolve(episode, grouping.BY_RECOVERY, said, now_ms)
     if change is not None:
-        store_change(connection, change)
+        store_change(connection, change, config, grouping.BY_RECOVERY, said)
 
 
 def _write_incidents(connection: Connection, batch: Batch, known: set[str]) -> None:
     table = tables.incidents
     new: list[dict[str, Any]] = []
     for incident_id, episode in batch.changed.items():
-        columns = _columns(episode)
+        columns = {**columns_of(episode), "quiet_since_ms": None}
+        if incident_id in batch.paged and batch.paged[incident_id].kind != "raised":
+            columns |= batch.unanswered()
         if incident_id in batch.leads:
             columns["lead"] = msgspec.json.encode(batch.leads[incident_id])
         if incident_id in batch.trips:
@@ -170,7 +187,7 @@ def _write_incidents(connection: Connection, batch: Batch, known: set[str]) -> N
             connection.execute(update(table).where(table.c.incident_id == incident_id).values(**columns))
         else:
             new.append({**columns, "trip": batch.trips.get(incident_id)})
-    _insert(connection, table, new)
+    insert_rows(connection, table, new)
 
 
 def _kept_trip(done: str, *, reopened: bool) -> Any:
@@ -179,30 +196,6 @@ def _kept_trip(done: str, *, reopened: bool) -> Any:
         return done
     table = tables.incidents
     return case((table.c.trip.like("tripped%"), table.c.trip), else_=done)
-
-
-def _columns(episode: Episode) -> dict[str, Any]:
-    incident = episode.incident
-    return {
-        "incident_id": incident.incident_id,
-        "incident_key": incident.incident_key,
-        "number": episode.number,
-        "status": incident.status,
-        "severity": incident.severity,
-        "opened_at_ms": incident.opened_at_ms,
-        "last_window_end_ms": episode.last_window_end_ms,
-        "episode": msgspec.json.encode(episode),
-    }
-
-
-def _append(connection: Connection, rows: Sequence[RowOfFindings]) -> None:
-    bodies = [{"row_id": row.id, "kind": row.kind, "body": msgspec.json.encode(row)} for row in rows]
-    _insert(connection, tables.appends, bodies)
-
-
-def _insert(connection: Connection, table: Any, rows: Sequence[dict[str, Any]]) -> None:
-    if rows:
-        connection.execute(insert(table), rows)
 
 
 def _chunks(values: Iterable[str]) -> Iterator[list[str]]:

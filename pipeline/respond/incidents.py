@@ -13,6 +13,7 @@ PAGED: tuple[ChangeKind, ...] = ("opened", "reopened", "raised")
 """The changes that a person is paged for."""
 SEVERITY_RANK: dict[Severity, int] = {"info": 0, "warning": 1, "critical": 2}
 BY_RECOVERY = "auditfuse"
+MAX_DOUBLINGS = 3
 
 
 class Episode(msgspec.Struct, frozen=True, kw_only=True):
@@ -28,6 +29,8 @@ class Episode(msgspec.Struct, frozen=True, kw_only=True):
     """End of the latest window with a finding: recovery is counted from here, in the detectors' time."""
     lead_finding_id: str
     """The finding that opened it, or that raised its severity last: the one that its page shows."""
+    reopenings: int = 0
+    """How often it came back: each time it must stay away for longer before it counts as over."""
 
 
 ENDED_BY_WITHDRAWAL = frozenset({"silence"})
@@ -43,10 +46,18 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     """The change as a row of `_findings`; None where only the count went up."""
 
 
-def fold(current: Episode | None, finding: Finding, now_ms: int, config: RespondConfig) -> Change:
-    """The incident after `finding`. `current` is the latest episode of the finding's incident key."""
+def hold_down_ms(episode: Episode, quiet_s: float) -> int:
+    """How long it must be quiet to be over: doubled by each reopening, up to eight times as long."""
+    return int(quiet_s * 1000 * 2 ** min(episode.reopenings, MAX_DOUBLINGS))
+
+
+def fold(
+    current: Episode | None, finding: Finding, now_ms: int, config: RespondConfig, last_number: int = 0
+) -> Change:
+    """The incident after `finding`. `current` is the latest episode of the finding's incident key; where it
+    is not kept any more, `last_number` is its number."""
     if current is None:
-        return _open(finding, 1, now_ms)
+        return _open(finding, last_number + 1, now_ms)
     if current.resolved_at_ms is not None:
         if now_ms - current.resolved_at_ms > config.reopen_within_s * 1000:
             return _open(finding, current.number + 1, now_ms)
@@ -119,7 +130,11 @@ def _again(current: Episode, finding: Finding, now_ms: int, kind: ChangeKind) ->
         verdict=None if kind == "reopened" else incident.verdict,
     )
     episode = msgspec.structs.replace(
-        episode, incident=incident, resolved_at_ms=None, lead_finding_id=finding.finding_id
+        episode,
+        incident=incident,
+        resolved_at_ms=None,
+        lead_finding_id=finding.finding_id,
+        reopenings=episode.reopenings + (kind == "reopened"),
     )
     return _told(episode, kind, BY_RECOVERY, finding.summary)
 

@@ -11,20 +11,22 @@ from pipeline.respond import tables
 from pipeline.respond.attempts import record_attempt
 from pipeline.respond.batch import new_message
 from pipeline.respond.config import RespondConfig
-from pipeline.respond.incidents import SEVERITY_RANK, Episode
+from pipeline.respond.incidents import Episode
 from pipeline.respond.page import Page
 from pipeline.respond.pager import Sent
-from pipeline.respond.plan import MINUTE_MS, SUMMARY, Message
+from pipeline.respond.plan import HOLDABLE, MINUTE_MS, SUMMARY, Lately, Message
+from pipeline.respond.reroute import SEVERITIES, orphans, reroute
 from pipeline.respond.state import StateDatabase
-from schemas.finding import FindingRow, IncidentRow, RowOfFindings, Severity, WithdrawalRow
+from schemas.finding import FindingRow, IncidentRow, RowOfFindings, Severity, SilenceRow, WithdrawalRow
+from schemas.incident import Incident
 
 DUE_LIMIT = 20_000
 """Messages looked at in one round of a target; without their text."""
-_SEVERITIES: dict[int, Severity] = {rank: severity for severity, rank in SEVERITY_RANK.items()}
 _ROWS: dict[str, msgspec.json.Decoder[RowOfFindings]] = {
     "finding": msgspec.json.Decoder(FindingRow),
     "withdrawal": msgspec.json.Decoder(WithdrawalRow),
     "incident": msgspec.json.Decoder(IncidentRow),
+    "silence": msgspec.json.Decoder(SilenceRow),
 }
 
 
@@ -89,8 +91,9 @@ class Outbox:
         pages, appends, incidents = tables.pages, tables.appends, tables.incidents
         waiting = exists().where(appends.c.row_id == pages.c.awaits_row)
         resolved = case((incidents.c.status == "resolved", 1), else_=0).label("resolved")
+        tripped = case((incidents.c.trip.like("tripped%"), 1), else_=0).label("tripped")
         query = (
-            select(pages, resolved)
+            select(*(column for column in pages.c if column is not pages.c.body), resolved, tripped)
             .join_from(pages, incidents, pages.c.incident_id == incidents.c.incident_id, isouter=True)
             .where(
                 and_(
@@ -113,12 +116,30 @@ class Outbox:
         query = select(pages.c.seq).where(here, pages.c.awaits_until_ms > now_ms, unsealed).limit(1)
         return self._state.read(lambda connection: connection.scalar(query)) is not None
 
-    def sent_in_last_minute(self, target: str, now_ms: int) -> int:
-        """Messages that the target took within the last minute."""
-        table = tables.deliveries
-        recent = (table.c.target == target) & (table.c.at_ms > now_ms - MINUTE_MS)
-        query = select(func.count()).where(recent & (table.c.outcome == "sent"))
-        return self._state.read(lambda connection: connection.scalar(query)) or 0
+    def lately(self, target: str, now_ms: int) -> Lately:
+        """What the target took within the last minute, and within the time that a storm waits."""
+        table, pages, incidents = tables.deliveries, tables.pages, tables.incidents
+        minute_ago_ms = now_ms - MINUTE_MS
+        storm_ago_ms = minute_ago_ms - int(self._config.storm_wait_s * 1000)
+        weight = 2 * pages.c.severity_rank + case((incidents.c.trip.like("tripped%"), 1), else_=0)
+        taken = (table.c.target == target) & (table.c.at_ms > storm_ago_ms) & (table.c.outcome == "sent")
+        counts = select(func.count(), func.sum(case((table.c.at_ms > minute_ago_ms, 1), else_=0))).where(
+            taken
+        )
+        worst = (
+            select(func.max(weight))
+            .select_from(table)
+            .join(pages, (pages.c.page_id == table.c.page_id) & (pages.c.target == target))
+            .join(incidents, incidents.c.incident_id == pages.c.incident_id)
+            .where(taken & pages.c.change.in_(HOLDABLE))
+        )
+
+        def look(connection: Connection) -> Lately:
+            in_storm, in_minute = connection.execute(counts).one()
+            heaviest = connection.scalar(worst)
+            return Lately(int(in_minute or 0), int(in_storm), -1 if heaviest is None else int(heaviest))
+
+        return self._state.read(look)
 
     def content(self, message: Message) -> Content:
         """What the message says, as it stands now."""
@@ -140,8 +161,10 @@ class Outbox:
 
         return self._state.read(look)
 
-    def bundle(self, target: str, bundled: Sequence[Message], now_ms: int) -> None:
-        """Put one summary into the outbox in the place of these messages."""
+    def bundle(
+        self, target: str, bundled: Sequence[Message], now_ms: int, *, one_agent: bool = False
+    ) -> None:
+        """Put one summary into the outbox in the place of these messages; `one_agent`: all are about one."""
         worst = max(message.severity_rank for message in bundled)
         page_id = f"summary/{target}/{bundled[0].seq}-{len(bundled)}"
 
@@ -150,11 +173,14 @@ class Outbox:
             episodes = _episodes(connection, shown)
             page = paging.render_summary(
                 page_id,
-                _SEVERITIES[worst],
+                SEVERITIES[worst],
                 [episodes[incident_id].incident for incident_id in shown if incident_id in episodes],
-                live=sum(1 for message in bundled if not message.resolved),
-                resolved=sum(1 for message in bundled if message.resolved),
+                live=len({message.incident_id for message in bundled if not message.resolved}),
+                resolved=len({message.incident_id for message in bundled if message.resolved}),
             )
+            if one_agent and shown:
+                title = _title_of_one_agent(episodes[shown[0]].incident, page.severity, len(bundled))
+                page = msgspec.structs.replace(page, title=title)
             summary = new_message(
                 page_id=page_id,
                 target=target,
@@ -172,6 +198,19 @@ class Outbox:
                 connection.execute(changed)
 
         self._state.write(transaction)
+
+    def hurry(self, now_ms: int) -> None:
+        """What waits to be told together with more is due now."""
+        pages = tables.pages
+        waits = (
+            (pages.c.state == "pending")
+            & pages.c.together.is_not(None)
+            & (pages.c.attempts == 0)
+            & (pages.c.next_attempt_at_ms > now_ms)
+        )
+        if self._state.read(lambda connection: connection.scalar(select(pages.c.seq).where(waits).limit(1))):
+            soon = update(pages).where(waits).values(next_attempt_at_ms=now_ms)
+            self._state.write(lambda connection: connection.execute(soon))
 
     def health(self, target: str) -> TargetHealth:
         """How a target fares; a new one fares well."""
@@ -198,24 +237,10 @@ class Outbox:
 
     def reroute(self, now_ms: int) -> int:
         """Send what waits for targets that are configured no more to those that are. Returns how many."""
-        pages, incidents = tables.pages, tables.incidents
-        names = [target.name for target in self._config.all_targets()]
-        query = (
-            select(pages, incidents.c.episode)
-            .join_from(pages, incidents, pages.c.incident_id == incidents.c.incident_id, isouter=True)
-            .where(pages.c.state.in_(["pending"]) & pages.c.target.not_in(names))
-        )
-
-        def transaction(connection: Connection) -> int:
-            orphans = connection.execute(query).all()
-            for row in orphans:
-                self._reroute_one(connection, row, now_ms)
-            return len(orphans)
-
         # Looked for first without the lock that writing takes: there is hardly ever one.
-        if not self._state.read(lambda connection: connection.execute(query.limit(1)).all()):
+        if not self._state.read(lambda connection: orphans(connection, self._config, limit=1)):
             return 0
-        return self._state.write(transaction)
+        return self._state.write(lambda connection: reroute(connection, self._config, now_ms))
 
     def waiting(self) -> Waiting:
         """How much waits, and how many incidents are not resolved."""
@@ -237,25 +262,10 @@ class Outbox:
 
         return self._state.read(look)
 
-    def _reroute_one(self, connection: Connection, row: Row[Any], now_ms: int) -> None:
-        pages = tables.pages
-        environment = ""
-        if row.episode is not None:
-            environment = msgspec.json.decode(row.episode, type=Episode).incident.environment
-        taken = set(connection.scalars(select(pages.c.target).where(pages.c.page_id == row.page_id)))
-        for target in self._config.targets_for(_SEVERITIES[row.severity_rank], environment):
-            if target not in taken:
-                message = new_message(
-                    page_id=row.page_id,
-                    target=target,
-                    change=row.change,
-                    incident_id=row.incident_id,
-                    severity_rank=row.severity_rank,
-                    now_ms=now_ms,
-                    body=row.body,
-                )
-                connection.execute(insert(pages), [message])
-        connection.execute(update(pages).where(pages.c.seq == row.seq).values(state="rerouted"))
+
+def _title_of_one_agent(incident: Incident, severity: Severity, count: int) -> str:
+    agent, environment = paging.inert(incident.agent_id), paging.inert(incident.environment)
+    return f"{severity.upper()} {agent} in {environment}: and {count:,} more incidents of this agent"
 
 
 def _episodes(connection: Connection, incident_ids: Sequence[str]) -> dict[str, Episode]:
@@ -277,4 +287,6 @@ def _message(row: Row[Any]) -> Message:
         attempts=row.attempts,
         created_at_ms=row.created_at_ms,
         resolved=bool(row.resolved),
+        together=row.together,
+        tripped=bool(row.tripped),
     )

@@ -7,47 +7,33 @@ point repeats at most one step, under the same id. Run one deliverer for each st
 
 import asyncio
 import contextlib
-import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple
 
 import structlog
 
 from pipeline import metrics
 from pipeline.clock import NowMs, system_now_ms
-from pipeline.errors import AuditfuseError
-from pipeline.respond.config import RespondConfig, Target
+from pipeline.respond.companion import Companion
+from pipeline.respond.config import RespondConfig
 from pipeline.respond.incidents import SEVERITY_RANK
-from pipeline.respond.messages import Content, Outbox
-from pipeline.respond.page import Page, render
-from pipeline.respond.pager import Pager, Sent
-from pipeline.respond.plan import Message, backoff_ms, plan
+from pipeline.respond.messages import Outbox
+from pipeline.respond.pager import Pager
+from pipeline.respond.plan import backoff_ms
+from pipeline.respond.sender import POLL_S, Round, Sender, SwitchState
 from pipeline.respond.state import StateDatabase
+from pipeline.respond.state_watch import StateWatch
+from pipeline.respond.targets import Target
+from pipeline.respond.upkeep import Upkeep
 from schemas.finding import RowOfFindings
 
 AppendFindings = Callable[[list[RowOfFindings]], None]
 """Seals rows in `_findings`, leaving out ids that are there already. Blocking; raises where it cannot."""
-SwitchState = Callable[[str, str], str | None]
-"""The kill-switch state of (environment, agent) in words."""
-Round = Callable[[], float]
-"""One round of a part of the delivery; returns the seconds until the next."""
 APPEND_ROWS = 1_000
 """Rows an entry of `_findings` takes."""
-POLL_S = 0.25
-SETTLE_S = 0.05
 MEASURE_S = 5.0
 RETRY_S = 1.0
 _log = structlog.get_logger("auditfuse.respond")
-
-
-class Attempt(NamedTuple):
-    """A message that was sent, or was tried to be, and how that went."""
-
-    message: Message
-    sent: Sent
-    at_ms: int
-    elapsed_ms: int
 
 
 class Deliverer:
@@ -62,13 +48,21 @@ class Deliverer:
         now_ms: NowMs = system_now_ms,
         *,
         switch_state: SwitchState | None = None,
+        companion: Companion | None = None,
     ) -> None:
         self._outbox = Outbox(state, config)
         self._append_findings = append_findings
         self._pager = pager
         self._config = config
         self._now_ms = now_ms
-        self._switch_state = switch_state
+        self._sender = Sender(
+            self._outbox, pager, config, now_ms, switch_state=switch_state, companion=companion
+        )
+        self._upkeep = Upkeep(state, config, now_ms)
+        self._state_watch = StateWatch(state, pager, config, now_ms)
+        self._also: tuple[Round, ...] = ()
+        self.unsealed_since_ms: int | None = None
+        """Since when rows cannot be sealed in `_findings`; None while they can."""
         self._wakers: list[asyncio.Event] = []
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -77,18 +71,23 @@ class Deliverer:
         if self._loop is not None and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._wake_all)
 
+    def also(self, *rounds: Round) -> None:
+        """Run these beside the delivery, each in a thread of its own. Call it before `run`."""
+        self._also = (*self._also, *rounds)
+
     async def run(self, stop: asyncio.Event) -> None:
         """Deliver until `stop` is set; then append what waits, try once what is due, and return."""
         self._loop = asyncio.get_running_loop()
         targets = self._config.all_targets()
+        own = (self._measure, self._upkeep.step, self._state_watch.step, *self._also)
         # Threads of its own: a slow target must not take the threads that everything else uses.
-        pool = ThreadPoolExecutor(len(targets) + 2, thread_name_prefix="respond")
+        pool = ThreadPoolExecutor(len(targets) + len(own) + 1, thread_name_prefix="respond")
         append = self._append_round()
         sends = [self._target_round(target) for target in targets]
         try:
             await self._until(stop, pool, self._prepare)
             async with asyncio.TaskGroup() as group:
-                for each in (append, *sends, self._measure):
+                for each in (append, *sends, *own):
                     group.create_task(self._repeat(stop, pool, each))
                 group.create_task(self._wake_at(stop))
             await self._finish(pool, append, sends)
@@ -96,9 +95,13 @@ class Deliverer:
             pool.shutdown(wait=False)
 
     async def _finish(self, pool: ThreadPoolExecutor, append: Round, sends: Sequence[Round]) -> None:
-        while await self._once(pool, append) == 0:
+        await self._drain(pool, append)
+        await self._once(pool, self._hurry)
+        await asyncio.gather(*(self._drain(pool, send) for send in sends))
+
+    async def _drain(self, pool: ThreadPoolExecutor, each: Round) -> None:
+        while await self._once(pool, each) == 0:
             pass
-        await asyncio.gather(*(self._once(pool, send) for send in sends))
 
     def drain_once(self) -> int:
         """Append everything that waits and try every page that is due once. Blocking, for commands
@@ -106,8 +109,11 @@ class Deliverer:
         append = self._append_round()
         while append() == 0:
             pass
+        self._hurry()
         for target in self._config.all_targets():
-            self._target_round(target)()
+            send = self._target_round(target)
+            while send() == 0:
+                pass
         waiting = self._outbox.waiting()
         return waiting.appends + waiting.pages
 
@@ -115,6 +121,20 @@ class Deliverer:
         self._pager.prepare()
         self._outbox.reroute(self._now_ms())
         return 0.0
+
+    def _hurry(self) -> float:
+        """At the end nothing waits to be told together with what may come."""
+        self._outbox.hurry(self._now_ms())
+        return 0.0
+
+    def hindrance(self) -> str | None:
+        """Why a page might not arrive, in plain words; None where pages do."""
+        long_ago_ms = self._now_ms() - int(self._config.dead_man_after_s * 1000)
+        for target in self._config.all_targets():
+            since_ms = self._outbox.health(target.name).failing_since_ms
+            if since_ms is not None and since_ms < long_ago_ms:
+                return f"target {target.name} takes no pages"
+        return None
 
     def _measure(self) -> float:
         """Set the gauges; returns the seconds until the next time."""
@@ -140,9 +160,10 @@ class Deliverer:
                 self._append_findings([row for _, row in rows])
             except Exception as error:  # noqa: BLE001 (the rows stay, paging goes on)
                 failures += 1
+                self.unsealed_since_ms = self.unsealed_since_ms or self._now_ms()
                 _log.warning("findings_not_sealed", rows=len(rows), kind=type(error).__name__)
                 return backoff_ms("_findings", failures, self._config) / 1000
-            failures = 0
+            failures, self.unsealed_since_ms = 0, None
             self._outbox.appended([seq for seq, _ in rows])
             self.wake()
             return 0.0
@@ -151,75 +172,7 @@ class Deliverer:
 
     def _target_round(self, target: Target) -> Round:
         """A round sends what is due to one target, one message after the other."""
-
-        unrecorded: list[Attempt] = []
-
-        def send_what_is_due() -> float:
-            # What was sent and could not be marked (a locked database) is marked before anything else
-            # is sent: not once a second again until the lock is gone.
-            while unrecorded:
-                self._record(unrecorded[0])
-                unrecorded.pop(0)
-            now_ms = self._now_ms()
-            pause_ms = self._outbox.health(target.name).next_attempt_at_ms - now_ms
-            if pause_ms > 0:
-                return min(pause_ms / 1000, 1.0)
-            # Asked first: what is sealed in between must not make half a storm look whole.
-            is_whole = not self._outbox.awaits_append(target.name, now_ms)
-            due = self._outbox.due(target.name, now_ms)
-            if not due:
-                return POLL_S
-            budget = target.per_minute - self._outbox.sent_in_last_minute(target.name, now_ms)
-            planned = plan(due, budget)
-            if planned.bundled and not is_whole and self._is_fresh(due, now_ms):
-                return SETTLE_S  # the worst may be in the part that is not sealed yet
-            if planned.bundled:
-                self._outbox.bundle(target.name, planned.bundled, now_ms)
-            for message in planned.single:
-                attempt = self._attempt(message)
-                unrecorded.append(attempt)
-                self._record(attempt)
-                unrecorded.clear()
-                if attempt.sent.outcome not in ("sent", "refused"):
-                    return POLL_S
-            return 0.0 if planned.bundled else POLL_S
-
-        return send_what_is_due
-
-    def _is_fresh(self, due: Sequence[Message], now_ms: int) -> bool:
-        """Whether nothing that is due has waited for longer than a page waits for its finding."""
-        return now_ms - min(message.created_at_ms for message in due) < self._config.append_wait_s * 1000
-
-    def _attempt(self, message: Message) -> Attempt:
-        page = self._page(message, self._outbox.content(message))
-        started_s = time.monotonic()
-        sent = self._pager.send(message.target, page)
-        elapsed_ms = int((time.monotonic() - started_s) * 1000)
-        _tell(message, sent, elapsed_ms)
-        return Attempt(message, sent, self._now_ms(), elapsed_ms)
-
-    def _record(self, attempt: Attempt) -> None:
-        self._outbox.record(attempt.message, attempt.sent, attempt.at_ms, attempt.elapsed_ms)
-
-    def _page(self, message: Message, content: Content) -> Page:
-        if content.ready is not None:
-            return content.ready
-        assert content.episode is not None and content.lead is not None  # noqa: S101
-        incident, lead = content.episode.incident, content.lead
-        switch_state: str | None = None
-        if self._switch_state is not None:
-            with contextlib.suppress(AuditfuseError):
-                switch_state = self._switch_state(incident.environment, incident.agent_id)
-        return render(
-            incident,
-            lead.finding,
-            lead.evidence,
-            switch_state,
-            page_id=message.page_id,
-            change=message.change,
-            trip=content.trip,
-            late=lead.late,
-        )
+        return self._sender.round_of(target)
 
     async def _repeat(self, stop: asyncio.Event, pool: ThreadPoolExecutor, each: Round) -> None:
         woken = asyncio.Event()
@@ -255,20 +208,3 @@ class Deliverer:
     def _wake_all(self) -> None:
         for woken in self._wakers:
             woken.set()
-
-
-def _tell(message: Message, sent: Sent, elapsed_ms: int) -> None:
-    """Metrics and log of one attempt."""
-    if sent.outcome == "sent":
-        metrics.pages_sent.labels(message.target).inc()
-        _log.info("page_sent", page=message.page_id, target=message.target, elapsed_ms=elapsed_ms)
-        return
-    metrics.pages_failed.labels(message.target).inc()
-    _log.warning(
-        "page_not_delivered",
-        page=message.page_id,
-        target=message.target,
-        attempt=message.attempts + 1,
-        outcome=sent.outcome,
-        error=sent.error,
-    )

@@ -8,10 +8,12 @@ import re
 import unicodedata
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import cast
+from typing import Literal, cast
 
 import msgspec
 
+from pipeline.respond.insight import Insight
+from pipeline.respond.series import in_words
 from schemas.finding import Finding, Severity
 from schemas.incident import Incident
 
@@ -27,7 +29,12 @@ _UNSAFE_SQL = re.compile(
 _TRIP_ID = re.compile(r"(?<=\()trip_[0-9a-z]+(?=\)$)")
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:/-]{0,127}")
 _SIGNS: dict[Severity, str] = {"critical": "CRITICAL", "warning": "WARNING", "info": "INFO"}
-_PREFIX: dict[str, str] = {"reopened": "again: ", "raised": "now worse: "}
+_PREFIX: dict[str, str] = {
+    "reopened": "again: ",
+    "raised": "now worse: ",
+    "reminder": "still unanswered: ",
+    "escalated": "unanswered, so you are told: ",
+}
 
 
 class Page(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,10 +45,14 @@ class Page(msgspec.Struct, frozen=True, kw_only=True):
     dedup_key: str
     """Names the incident, so that pagers update one alert instead of opening a second."""
     severity: Severity
+    event: Literal["trigger", "acknowledge", "resolve"] = "trigger"
+    """What becomes of the alert that `dedup_key` names, at services that keep one."""
     title: str
     """One line, at most 1,024 characters, that says it all."""
     body: str
     """Plain text."""
+    plot: bytes | None = None
+    """PNG, for a target that takes one."""
 
 
 def render(
@@ -54,26 +65,33 @@ def render(
     change: str = "opened",
     trip: str | None = None,
     late: bool = False,
+    insight: Insight | None = None,
+    link: str | None = None,
+    runbook_url: str | None = None,
+    plot: bytes | None = None,
 ) -> Page:
     """The page of one incident.
 
     `evidence` may hold `traces`, `sessions`, `rows` (lists of str) and `sql` (str); `switch_state`
     is the agent's kill-switch mode in words; `change` is why it is sent (opened, reopened, raised);
-    `trip` what was done about it: `tripped to MODE (TRIP ID)`,
-    `shadow: why`, `not tripped: why`.
+    `trip` what was done about it: `tripped to MODE (TRIP ID)`, `shadow: why`, `not tripped: why`;
+    `insight` what the store knows besides, None where that is not known in time; `link` the address of the
+    incident page; `runbook_url` where runbooks are; `plot` a picture of it.
     """
     agent, environment = inert(incident.agent_id), inert(incident.environment)
-    since = _time(finding.window_start_ms)
+    since = time_text(began_ms(finding, evidence, insight))
     resolved = "resolved before this page could be delivered: " if incident.status == "resolved" else ""
     title = (
         f"{_SIGNS[incident.severity]} {agent} in {environment}: {resolved}{_PREFIX.get(change, '')}"
-        f"{inert(finding.summary)}; since {since}; {_trip_in_short(trip)}"
+        f"{inert(finding.summary)}{_how_much(finding, insight)}; since {since}; {_trip_in_short(trip)}"
     )
     blocks = [
+        [f"open: {link}"] if link else [],
         _what(incident, finding, late),
         _samples(evidence),
+        _causes(insight),
         _switch(incident, switch_state, trip),
-        _next_steps(incident, finding, evidence),
+        _next_steps(incident, finding, evidence, runbook_url),
     ]
     return Page(
         page_id=page_id,
@@ -81,6 +99,7 @@ def render(
         severity=incident.severity,
         title=_cut(title, TITLE_CHARS),
         body="\n\n".join("\n".join(lines) for lines in blocks if lines),
+        plot=plot,
     )
 
 
@@ -117,21 +136,47 @@ def render_dead_man(page_id: str, target: str, undelivered: int, since_ms: int, 
         severity="critical",
         title=(
             f"CRITICAL auditfuse cannot page: {undelivered:,} undelivered at target {target} "
-            f"since {_time(since_ms)} ({error})"
+            f"since {time_text(since_ms)} ({error})"
         ),
         body=f"what is open: auditfuse incidents list\ntry the target: auditfuse page test {target}",
     )
 
 
-def sample(page_id: str, now_ms: int) -> Page:
+def sample(page_id: str, now_ms: int, plot: bytes | None = None) -> Page:
     """What `auditfuse page test` sends."""
     return Page(
         page_id=page_id,
         dedup_key=page_id,
         severity="info",
-        title=f"INFO auditfuse test page: nothing is wrong; sent {_time(now_ms)}",
+        title=f"INFO auditfuse test page: nothing is wrong; sent {time_text(now_ms)}",
         body="If a person reads this, pages arrive here. Nothing has to be done.",
+        plot=plot,
     )
+
+
+def began_ms(finding: Finding, evidence: Mapping[str, object], insight: Insight | None) -> int:
+    """Since when: the first row that the finding speaks of, as closely as that is known."""
+    if insight is not None and insight.series is not None:
+        return insight.series.onset_ms
+    minute_ms = evidence.get("minute_from_ms")
+    return minute_ms if isinstance(minute_ms, int) else finding.window_start_ms
+
+
+def plot_title(finding: Finding) -> str:
+    """What is written over a plot."""
+    return f"{inert(finding.detector)}: {inert(finding.agent_id)} in {inert(finding.environment)}"
+
+
+def runbook_place(finding: Finding, runbook_url: str | None) -> str:
+    """Where the runbook is: an address, or the path in the repository."""
+    if runbook_url is None or not _PLAIN_NAME.fullmatch(finding.detector):
+        return finding.runbook
+    return runbook_url + finding.detector
+
+
+def is_safe_to_paste(sql: str) -> bool:
+    """Whether a statement can be shown as it is; changed, it would not be the statement any more."""
+    return _UNSAFE_SQL.search(sql) is None
 
 
 def inert(text: str, limit_chars: int = VALUE_CHARS) -> str:
@@ -145,8 +190,8 @@ def _what(incident: Incident, finding: Finding, late: bool) -> list[str]:
     key = "; ".join(f"{inert(name)} {inert(value)}" for name, value in sorted(finding.key.items()))
     lines = [
         f"incident {incident.incident_id} ({incident.status}), findings so far: {incident.findings:,}",
-        f"detector {inert(finding.detector)} ({finding.kind}), window {_time(finding.window_start_ms)} "
-        f"to {_time(finding.window_end_ms)}",
+        f"detector {inert(finding.detector)} ({finding.kind}), window {time_text(finding.window_start_ms)} "
+        f"to {time_text(finding.window_end_ms)}",
     ]
     if key:
         lines.append(f"where: {key}")
@@ -166,6 +211,24 @@ def _samples(evidence: Mapping[str, object]) -> list[str]:
             more = f" and {len(shown) - SAMPLES:,} more" if len(shown) > SAMPLES else ""
             lines.append(f"{name}: {', '.join(shown[:SAMPLES])}{more}")
     return lines
+
+
+def _how_much(finding: Finding, insight: Insight | None) -> str:
+    """Against what is normal, where the summary alone has only a limit."""
+    if finding.kind != "floor" or insight is None or insight.series is None:
+        return ""
+    return f" ({in_words(insight.series)})"
+
+
+def _causes(insight: Insight | None) -> list[str]:
+    if insight is None:
+        return []
+    if not insight.causes:
+        return ["likely causes: no change shortly before and no shared failure was found"]
+    return ["likely causes, the likeliest first:"] + [
+        f"{number}. {inert(cause.what)} ({time_text(cause.at_ms)}): {cause.evidence}"
+        for number, cause in enumerate(insight.causes, 1)
+    ]
 
 
 def _switch(incident: Incident, switch_state: str | None, trip: str | None) -> list[str]:
@@ -189,13 +252,14 @@ def _switch(incident: Incident, switch_state: str | None, trip: str | None) -> l
     return lines
 
 
-def _next_steps(incident: Incident, finding: Finding, evidence: Mapping[str, object]) -> list[str]:
+def _next_steps(
+    incident: Incident, finding: Finding, evidence: Mapping[str, object], runbook_url: str | None
+) -> list[str]:
     lines = [f"look: auditfuse incidents show {incident.incident_id}"]
     sql = evidence.get("sql")
     if isinstance(sql, str):
-        # A statement that had to be changed to be safe to show would not be the statement any more.
-        lines.append("query: see the incident" if _UNSAFE_SQL.search(sql) else f"query: {sql[:SQL_CHARS]}")
-    lines.append(f"runbook: {finding.runbook}")
+        lines.append(f"query: {sql[:SQL_CHARS]}" if is_safe_to_paste(sql) else "query: see the incident")
+    lines.append(f"runbook: {runbook_place(finding, runbook_url)}")
     lines.append(f"take it: auditfuse incidents ack {incident.incident_id}")
     return lines
 
@@ -217,7 +281,8 @@ def _number(value: float | int | str) -> str:
     return f"{value:,}" if isinstance(value, int) else f"{value:,.4g}"
 
 
-def _time(at_ms: int) -> str:
+def time_text(at_ms: int) -> str:
+    """To the second, UTC."""
     return datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 

@@ -1,32 +1,25 @@
-"""Sends one page to one target: through apprise, or onto the terminal. Blocking."""
+"""Sends one page to one target: through apprise, to PagerDuty or Opsgenie, or onto the terminal. Blocking."""
 
 import logging
 import re
 import sys
 from collections.abc import Mapping
-from typing import Any, Literal, Protocol, TextIO
+from typing import Any, Protocol, TextIO
 from urllib.parse import urlencode
 
-import msgspec
-
 from pipeline.errors import ConfigError
-from pipeline.respond.config import CONSOLE_URL, RespondConfig
+from pipeline.respond.alerts import is_alert_service, send_alert
+from pipeline.respond.config import RespondConfig
 from pipeline.respond.page import Page
+from pipeline.respond.retry_after import observed
+from pipeline.respond.sent import Sent, by_status
+from pipeline.respond.targets import CONSOLE_URL
 
-Outcome = Literal["sent", "refused", "failed", "misconfigured"]
+__all__ = ["ApprisePager", "Pager", "Sent"]
+
 _HTTP_STATUS = re.compile(r"error=(\d{3})\b")
-_PAGE_REFUSED = {400, 409, 413, 414, 415, 422}
-"""The target is well and does not want this page; anything else is the target's own trouble."""
+_TAKE_PLOTS = frozenset({"slack", "ntfy", "ntfys", "mailto", "mailtos", "json", "jsons"})
 _APPRISE_TYPE = {"critical": "failure", "warning": "warning", "info": "info"}
-_PAGERDUTY_SEVERITY = {"critical": "critical", "warning": "warning", "info": "info"}
-_OPSGENIE_PRIORITY = {"critical": "5", "warning": "3", "info": "1"}
-
-
-class Sent(msgspec.Struct, frozen=True, kw_only=True):
-    """How one attempt went. `error` names its kind alone: never an address, never a text from outside."""
-
-    outcome: Outcome
-    error: str | None = None
 
 
 class Pager(Protocol):
@@ -65,6 +58,8 @@ class ApprisePager:
             return Sent(outcome="misconfigured", error=f"{configured.url_env} is not set")
         if _is_console(url):
             return _print(page, self._terminal or sys.stdout)
+        if is_alert_service(url):
+            return send_alert(configured, url, page, self._service, self._config)
         return self._notify(url, page)
 
     def check(self) -> None:
@@ -85,17 +80,19 @@ class ApprisePager:
             return Sent(outcome="misconfigured", error="apprise cannot use the URL")
         caller = apprise.Apprise(asset=service.asset)
         caller.add(service)
-        try:
-            result = caller.notify(
-                title=page.title,
-                body=page.body,
-                notify_type=_APPRISE_TYPE[page.severity],
-                body_format=apprise.NotifyFormat.TEXT,
-                timeout=self._config.send_timeout_s,
-            )
-        except Exception as error:  # noqa: BLE001 (a plugin may raise anything; its text may hold the URL)
-            return Sent(outcome="failed", error=type(error).__name__)
-        return _judge(result)
+        with observed() as pauses_s:
+            try:
+                result = caller.notify(
+                    title=page.title,
+                    body=page.body,
+                    notify_type=_apprise_type(page),
+                    body_format=apprise.NotifyFormat.TEXT,
+                    timeout=self._config.send_timeout_s,
+                    attach=_plot(url, page),
+                )
+            except Exception as error:  # noqa: BLE001 (a plugin may raise anything; its text may hold the URL)
+                return Sent(outcome="failed", error=type(error).__name__)
+        return _judge(result, max(pauses_s, default=None))
 
     def _service(self, url: str) -> Any:
         import apprise
@@ -125,13 +122,9 @@ def _is_console(url: str) -> bool:
 def _with_keys(url: str, page: Page) -> str:
     """The URL of this page's message: each service is told, in its own way, which incident it is."""
     scheme = url.partition("://")[0].lower()
-    if scheme == "pagerduty":
-        severity = _PAGERDUTY_SEVERITY[page.severity]
-        return _add(url, {"action": "trigger", "dedup": page.dedup_key, "severity": severity})
-    if scheme == "opsgenie":
-        return _add(url, {"alias": page.dedup_key, "priority": _OPSGENIE_PRIORITY[page.severity]})
     if scheme in ("json", "jsons", "form", "forms"):
         fields = {"dedup_key": page.dedup_key, "page_id": page.page_id, "severity": page.severity}
+        fields["event"] = page.event
         return _add(url, {f":{name}": value for name, value in fields.items()})
     return url
 
@@ -140,7 +133,24 @@ def _add(url: str, parameters: Mapping[str, str]) -> str:
     return url + ("&" if "?" in url else "?") + urlencode(parameters)
 
 
-def _judge(result: Any) -> Sent:
+def takes_plot(url: str) -> bool:
+    """Whether the service of an apprise URL takes a picture along with a message."""
+    return url.partition("://")[0].lower() in _TAKE_PLOTS
+
+
+def _plot(url: str, page: Page) -> Any:
+    if page.plot is None or not takes_plot(url):
+        return None
+    from apprise.attachment.memory import AttachMemory
+
+    return AttachMemory(content=page.plot, name="incident.png", mimetype="image/png")
+
+
+def _apprise_type(page: Page) -> str:
+    return "success" if page.event == "resolve" else _APPRISE_TYPE[page.severity]
+
+
+def _judge(result: Any, retry_after_s: float | None) -> Sent:
     status = result.status.name
     if status == "SUCCESS":
         return Sent(outcome="sent")
@@ -151,8 +161,7 @@ def _judge(result: Any) -> Sent:
     for entry in result.logs():
         match = _HTTP_STATUS.search(entry.message)
         if match:
-            code = int(match.group(1))
-            return Sent(outcome="refused" if code in _PAGE_REFUSED else "failed", error=f"HTTP {code}")
+            return by_status(int(match.group(1)), retry_after_s)
     return Sent(outcome="failed", error="no connection, or not accepted")
 
 

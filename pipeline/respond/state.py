@@ -12,12 +12,13 @@ from sqlalchemy import Connection, func, insert, inspect, select
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 
 from pipeline.errors import AuditfuseError, StoreError
-from pipeline.respond import consume, tables
+from pipeline.respond import consume, recovery, tables
 from pipeline.respond import incidents as grouping
 from pipeline.respond.batch import FoundFinding
 from pipeline.respond.config import RespondConfig, StateConfig
 from pipeline.respond.consume import Consumed, ConsumedElsewhere, Ends
 from pipeline.respond.incidents import Change, Episode
+from pipeline.respond.store_change import store_change
 from schemas.finding import FindingRow, Verdict
 from schemas.incident import Incident
 
@@ -92,13 +93,17 @@ class StateDatabase:
 
     def acknowledge(self, incident_id: str, by: str, reason: str, now_ms: int) -> Incident:
         """A person takes it on. Raises StoreError for an unknown incident."""
-        return self._change(incident_id, lambda now: grouping.acknowledge(now, by, reason, now_ms))
+        return self._change(
+            incident_id, by, reason, lambda now: grouping.acknowledge(now, by, reason, now_ms)
+        )
 
     def resolve(
         self, incident_id: str, by: str, reason: str, now_ms: int, verdict: Verdict | None = None
     ) -> Incident:
         """It is over, and was real or not. Raises StoreError for an unknown incident."""
-        return self._change(incident_id, lambda now: grouping.resolve(now, by, reason, now_ms, verdict))
+        return self._change(
+            incident_id, by, reason, lambda now: grouping.resolve(now, by, reason, now_ms, verdict)
+        )
 
     def resolve_quiet(self, now_ms: int, detector_now_ms: int | None = None) -> list[str]:
         """Resolve the incidents that have been quiet for long enough; returns their ids.
@@ -106,23 +111,10 @@ class StateDatabase:
         Quiet is counted in the detectors' time (`detector_now_ms`, their watermark): while
         detection stands still nothing recovers. It defaults to the wall clock.
         """
-        quiet_ms = int(self._respond.quiet_resolves_after_s * 1000)
-        limit_ms = (now_ms if detector_now_ms is None else detector_now_ms) - quiet_ms
-        reason = f"no finding for {quiet_ms // 60_000} minutes"
+        detectors_ms = now_ms if detector_now_ms is None else detector_now_ms
 
         def transaction(connection: Connection) -> list[str]:
-            table = tables.incidents
-            quiet = (table.c.status != "resolved") & (table.c.last_window_end_ms < limit_ms)
-            resolved: list[str] = []
-            for row in connection.execute(select(table.c.episode).where(quiet).with_for_update()):
-                current = msgspec.json.decode(row.episode, type=Episode)
-                if current.incident.detector in grouping.ENDED_BY_WITHDRAWAL:
-                    continue
-                change = grouping.resolve(current, grouping.BY_RECOVERY, reason, now_ms)
-                if change is not None:
-                    consume.store_change(connection, change)
-                    resolved.append(change.episode.incident.incident_id)
-            return resolved
+            return recovery.resolve_quiet(connection, self._respond, now_ms, detectors_ms)
 
         return self.write(transaction)
 
@@ -187,7 +179,9 @@ class StateDatabase:
             time.sleep(pause_s)
             pause_s = min(pause_s * 2, 1.0)
 
-    def _change(self, incident_id: str, change: Callable[[Episode], Change | None]) -> Incident:
+    def _change(
+        self, incident_id: str, by: str, reason: str, change: Callable[[Episode], Change | None]
+    ) -> Incident:
         table = tables.incidents
 
         def transaction(connection: Connection) -> Incident:
@@ -199,7 +193,7 @@ class StateDatabase:
             changed = change(current)
             if changed is None:
                 return current.incident
-            consume.store_change(connection, changed)
+            store_change(connection, changed, self._respond, by, reason)
             return changed.episode.incident
 
         return self.write(transaction)

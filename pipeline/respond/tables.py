@@ -51,16 +51,54 @@ incidents = Table(
     Column("incident_id", String, primary_key=True),
     Column("incident_key", String, nullable=False),
     Column("number", Integer, nullable=False),
+    Column("detector", String, nullable=False),
+    Column("environment", String, nullable=False),
+    Column("agent_id", String, nullable=False),
     Column("status", String, nullable=False),
     Column("severity", String, nullable=False),
     Column("opened_at_ms", BigInteger, nullable=False),
+    Column("resolved_at_ms", BigInteger),
     Column("last_window_end_ms", BigInteger, nullable=False),
     Column("episode", LargeBinary, nullable=False),  # JSON of incidents.Episode
     Column("lead", LargeBinary, nullable=False),  # JSON of the FindingRow that the page shows
     Column("trip", Text),
+    Column("unanswered_since_ms", BigInteger),  # null while nobody has to answer
+    Column("reminders", Integer, nullable=False, default=0),
+    Column("escalations", Integer, nullable=False, default=0),
+    Column("quiet_since_ms", BigInteger),  # all its findings are taken back; null: not
+    Column("attend_at_ms", BigInteger),  # when to look whether it needs a reminder; null: never
+    Index("incidents_to_attend", "attend_at_ms"),
+    Index("incidents_resolved", "resolved_at_ms"),
+    Index("incidents_of_agent", "agent_id", "status"),
     Index("incidents_by_key", "incident_key", "number", unique=True),
     Index("incidents_by_status", "status", "opened_at_ms"),
 )
+
+numbers = Table(
+    "numbers",
+    metadata,
+    Column("incident_key", String, primary_key=True),
+    Column("number", Integer, nullable=False),
+)
+"""The last number of keys whose incidents are pruned: no id is ever given twice."""
+
+silences = Table(
+    "silences",
+    metadata,
+    Column("silence_id", String, primary_key=True),
+    Column("agent", String, nullable=False),  # a glob, as the next two
+    Column("detector", String, nullable=False),
+    Column("environment", String, nullable=False),
+    Column("until_ms", BigInteger, nullable=False),
+    Column("holds_trips", Boolean, nullable=False),
+    Column("by", String, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("created_at_ms", BigInteger, nullable=False),
+    Column("ended_at_ms", BigInteger),
+    Column("ended_by", String),
+    Index("silences_by_end", "until_ms"),
+)
+"""Whose pages wait, until when and why; until `ended_at_ms` where somebody ended it before its time."""
 
 findings = Table(
     "findings",
@@ -76,8 +114,8 @@ appends = Table(
     metadata,
     Column("seq", _Number, primary_key=True, autoincrement=True),
     Column("row_id", String, nullable=False, unique=True),
-    Column("kind", String, nullable=False),  # finding | incident
-    Column("body", LargeBinary, nullable=False),  # JSON of a FindingRow or an IncidentRow
+    Column("kind", String, nullable=False),  # finding | withdrawal | incident | silence
+    Column("body", LargeBinary, nullable=False),  # JSON of the row
 )
 """Outbox: rows on their way into `_findings`. A row is deleted once it is sealed there."""
 
@@ -93,8 +131,10 @@ pages = Table(
     Column("awaits_row", String),
     Column("awaits_until_ms", BigInteger, nullable=False),
     Column("body", LargeBinary),  # JSON of a ready Page; null where it is rendered when sent
-    Column("state", String, nullable=False),  # pending | bundled | sent | rerouted
+    Column("state", String, nullable=False),  # pending | held | bundled | sent | rerouted | dropped
     Column("told_in", String),  # the summary's page id, where it is told in one
+    Column("held_by", String),  # the silence or maintenance window that holds it
+    Column("together", String),  # what it is told together with: the same for several incidents of an agent
     Column("attempts", Integer, nullable=False),
     Column("next_attempt_at_ms", BigInteger, nullable=False),
     Column("created_at_ms", BigInteger, nullable=False),
@@ -103,8 +143,22 @@ pages = Table(
     Index("pages_once", "page_id", "target", unique=True),
     Index("pages_due", "target", "state", "severity_rank"),
     Index("pages_of_incident", "incident_id"),
+    Index("pages_by_state", "state", "created_at_ms"),
 )
-"""Outbox: one row a page and target. It is not `sent` before that target has taken it, or its summary."""
+"""Outbox: one row a page and target. It is not `sent` before that target has taken it, or its summary.
+`held` waits for the end of a silence; `dropped` was overtaken: nobody needs it any more."""
+
+links = Table(
+    "links",
+    metadata,
+    Column("secret_hash", String, primary_key=True),  # SHA-256 of the secret, which is stored nowhere
+    Column("incident_id", String, nullable=False),
+    Column("person", String, nullable=False),
+    Column("expires_at_ms", BigInteger, nullable=False),
+    Column("used_at_ms", BigInteger),
+    Index("links_by_end", "expires_at_ms"),
+)
+"""One-time links to incident pages: the first POST with a secret uses it up."""
 
 deliveries = Table(
     "deliveries",
@@ -117,6 +171,7 @@ deliveries = Table(
     Column("elapsed_ms", Integer, nullable=False),
     Column("outcome", String, nullable=False),
     Column("error", Text),
+    Index("deliveries_by_time", "at_ms"),
     Index("deliveries_by_target", "target", "at_ms"),
     Index("deliveries_by_page", "page_id"),
 )

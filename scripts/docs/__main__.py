@@ -11,6 +11,7 @@ from commands import cli_page
 from contracts import contract_schemas
 from dashboard import dashboard
 from detector_reference import detectors_page
+from openapi import openapi_document
 from options import configuration_page
 from trail_schema import trail_schema_page
 
@@ -24,6 +25,7 @@ def pages() -> dict[Path, str]:
         DOCS / "configuration.md": configuration_page(),
         DOCS / "detectors-reference.md": detectors_page(),
         DOCS / "asyncapi.yaml": asyncapi_document(),
+        DOCS / "openapi.yaml": openapi_document(),
         DOCS / "schema.md": trail_schema_page(),
         DOCS / "operations" / "grafana-dashboard.json": dashboard(),
     }

@@ -30,7 +30,7 @@ a time zone is UTC.
 """
 ORDER = (
     *("events", "traces", "sessions", "agents_by_minute", "dead_letters"),
-    *("findings", "incidents", "killswitch", "erasures", "holds"),
+    *("findings", "incidents", "killswitch", "silences", "erasures", "holds"),
     *("segments", "checkpoints", "all_rows", "control_rows", "finding_rows", "repeats"),
 )
 INTERNAL = ("live_segments", "newest_checkpoints")

@@ -16,6 +16,7 @@ from pipeline.audit.views.macros import MACROS
 from pipeline.audit.views.template import fingerprint
 from pipeline.audit.writer import new_writer_id
 from schemas.erasure import Erasure, Hold, Scope
+from schemas.finding import SilenceRow
 
 MINUTE_MS = 60_000
 
@@ -221,3 +222,29 @@ def test_another_version_of_the_views_is_built_anew(tmp_path: Path, monkeypatch:
 
 def test_topic_id_is_that_of_the_rows(catalog: Path) -> None:
     assert ask(catalog, "SELECT DISTINCT topic_id FROM events") == [(TOPIC_ID,)]
+
+
+def test_silences(tmp_path: Path) -> None:
+    store = Store(tmp_path / "store")
+    common = {
+        "silence_id": "sil_1",
+        "environment": "prod*",
+        "agent_id": "a",
+        "detector": "*",
+        "until_ms": START_MS + 7_200_000,
+        "holds_trips": False,
+    }
+    placed = SilenceRow(
+        id="sil_1/placed", phase="placed", at_ms=START_MS, by="maria", reason="month end", **common
+    )
+    ended = SilenceRow(
+        id="sil_1/ended", phase="ended", at_ms=START_MS + 1000, by="ana", reason="over", **common
+    )
+    append(store, FINDINGS, [AppendRow.of(one) for one in (placed, ended)])
+    path = Catalog(store).refresh(at_once=True)
+    assert path
+    columns = "placed_by, reason, environment, agent_id, detector, ended_by, end_reason, holds_trips"
+    lasting = "epoch_ms(until) - epoch_ms(placed_at), epoch_ms(ended_at) - epoch_ms(placed_at)"
+    assert ask(path, f"SELECT {columns}, {lasting} FROM silences") == [
+        ("maria", "month end", "prod*", "a", "*", "ana", "over", False, 7_200_000, 1000)
+    ]

@@ -24,6 +24,10 @@ PROMISED = {
     "bench-detect": {"signals_per_s", "rss_mb_10k_keys", "rss_mb_100k_keys"},
     "bench-ingest": {"events_per_s", "cpu_s_per_1000_events"},
     "bench-kill": {
+        "check_us",
+        "fail_closed_late_ms_max",
+        "finding_to_last_action_p99_ms",
+        "produced_to_page_p99_ms",
         "ofrep_per_s",
         "ofrep_p50_ms",
         "ofrep_p99_ms",

@@ -15,7 +15,7 @@ from pipeline.detect.accepted import EFFECT_AFTER_MS, acceptances
 from pipeline.detect.model import Acceptance
 from schemas.command import Command, Selector
 
-DAYS = 3
+DAYS = 5
 LEARNED = DAYS * 24 * 12
 CHANGE_MS = START_MS + DAYS * 86_400_000
 CONFIG = DetectConfig()
@@ -23,7 +23,7 @@ CONFIG = DetectConfig()
 
 @pytest.fixture(scope="module")
 def learned() -> bytes:
-    """A snapshot after three days with a write now and then."""
+    """A snapshot after five days with a write now and then."""
     detection = Detection(CONFIG)
     observe_all(detection, batches(signals(START_MS, LEARNED, DAYS * 86_400, action_kind="write")))
     return detection.snapshot()

@@ -165,7 +165,8 @@ def test_the_eighth_action_shares_a_class() -> None:
 
 def test_heavy_tailed_tokens_raise_no_alarm_and_ten_times_as_many_calls_do() -> None:
     chance, keys = np.random.default_rng(5), 30
-    statistic = Statistic(TokenBurstConfig().statistic, "rate")
+    learns = TokenBurstConfig().statistic.model_copy(update={"learning_hours": 24})
+    statistic = Statistic(learns, "rate")
     statistic.grow(keys)
     last, fired = np.full(keys, -1), list[tuple[int, int]]()
     rates = np.repeat([0.3, 3.0, 20.0], keys // 3)
@@ -185,3 +186,18 @@ def test_heavy_tailed_tokens_raise_no_alarm_and_ten_times_as_many_calls_do() -> 
         last[slots] = now
     assert [one for one in fired if one[0] < 2 * 1440] == []
     assert {slot for _, slot in fired} >= set(np.flatnonzero(rates >= 3).tolist())
+
+
+def test_findings_name_rows_of_their_own_minute() -> None:
+    """Evidence of calls: which rows were slow, large, of the action, of the canary."""
+    for one in EXPECTED:
+        named = one.evidence["rows"]
+        assert isinstance(named, list)
+        places = [str(name).split("/") for name in named]
+        rows = [STORY[int(partition)][int(offset)] for _, partition, offset, _ in places]
+        assert rows
+        assert {row["agent_id"] for row in rows} == {one.finding.agent_id}
+        if one.finding.detector == "latency":
+            assert {row["duration_ns"] for row in rows} == {4 * SECOND_NS}
+        if one.finding.detector == "canary":
+            assert {row["channel"] for row in rows} == {"canary"}

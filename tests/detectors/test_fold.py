@@ -24,7 +24,7 @@ from pipeline.detect.model import joined as fewer
 from pipeline.errors import ConfigError
 from schemas.command import Selector
 
-CONFIG = DetectConfig()
+CONFIG = DetectConfig(write_burst={"statistic": {"multiples": (5, 10, 30), "learning_hours": 4}})  # pyright: ignore[reportArgumentType]
 MINUTE = 60_000
 
 
@@ -309,3 +309,28 @@ def test_an_empty_batch_is_no_event() -> None:
     detection = Detection(CONFIG)
     assert detection.observe(SignalBatch(TOPIC, 0, 0, 0, frame([]), None)) == []
     assert detection.watermark_ms is None
+
+
+def test_a_repeat_is_known_although_another_partition_is_days_ahead() -> None:
+    """Ids are remembered by the day of their event: partition 1 goes through ten days in between."""
+    detection = Detection(CONFIG)
+    detection.join([(TOPIC, 0), (TOPIC, 1)])
+    first = signal(START_MS, trace_id="a" * 32, span_id="b" * 16, event_hmac="c" * 64)
+    detection.observe(batch([first]))
+    ahead = [signal(START_MS + day * 86_400_000) for day in range(10)]
+    for number, row in enumerate(ahead):
+        detection.observe(batch([row], partition=1, start=number))
+    again = first | {"broker_time_ms": START_MS + 3_600_000}
+    detection.observe(batch([signal(START_MS + 3_600_000), again], start=1))
+    assert detection.repeats == 1
+
+
+def test_a_minute_is_judged_once_however_many_steps_it_has() -> None:
+    """All rows of a minute that come in one batch are one minute of their agent."""
+    seen = [20, 1]  # in the first and in the second half of a minute
+    rows = [signal(START_MS + half * 30_000 + i) for half, number in enumerate(seen) for i in range(number)]
+    detection = Detection(CONFIG)
+    detection.observe(batch(rows))
+    detection.observe(idle(len(rows), START_MS + 600_000))
+    (_, _, progress), *_ = detection.learning("invoice-agent")
+    assert progress.learned_minutes == 1

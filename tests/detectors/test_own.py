@@ -192,6 +192,29 @@ def test_what_fails_is_off_and_the_others_go_on(pair: tuple[str, str], what: str
     assert "auth_failure" in {f.finding.detector for f in found}
 
 
+def test_one_that_never_returns_is_off_and_the_others_go_on() -> None:
+    slow = changed(
+        (
+            "        huge = rows",
+            "        import time\n        while True: time.sleep(0.05)\n        huge = rows",
+        )
+    )
+    config = module(slow).model_copy(update={"own_limit_s": 0.3})
+    found = detect(signals(START_MS, 40, 20, outcome="denied"), config, size=10)
+    told = [f.finding.summary for f in found if f.finding.detector == "detector_failed"]
+    assert told == ["The detector huge_prompt failed (TooSlow) and looks at nothing any more"]
+    assert "auth_failure" in {f.finding.detector for f in found}
+
+
+def test_ones_own_statistics_share_the_budget_of_false_pages() -> None:
+    """The example's refund_burst is one statistic more; off, it takes nothing from the others."""
+    shipped = DetectConfig().page_at
+    counted = module()
+    assert counted.page_at > shipped
+    off = counted.model_copy(update={"own": {"refund_burst": {"enabled": False}}})
+    assert off.page_at == shipped
+
+
 def test_what_has_failed_stays_off_over_a_restart() -> None:
     config = module(
         changed(("        huge = rows", "        if len(rows) == 3:\n            1 / 0\n        huge = rows"))

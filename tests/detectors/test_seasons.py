@@ -51,11 +51,11 @@ def test_the_budget_gives_the_threshold() -> None:
     assert (own.log_page, own.log_trip) == (pytest.approx(np.log(1e5)), pytest.approx(np.log(1e8)))
 
 
-def learned(rate: int) -> Statistic:
+def learned(rate: int, minutes: int = 599) -> Statistic:
     statistic = Statistic(StatisticConfig(), "rate")
     statistic.grow(1)
     chance = np.random.default_rng(rate)
-    for minute in range(599):
+    for minute in range(minutes):
         hits = chance.poisson(rate, 1)
         statistic.step(np.array([0]), np.array([minute]), np.array([0]), hits, hits + 1)
     return statistic
@@ -78,6 +78,15 @@ def test_what_an_open_minute_proves_is_what_its_close_says(rate: int) -> None:
     assert early.step(slot, minute, gap, final, final) == []
 
 
+def test_looking_into_the_first_minute_of_an_hour_changes_nothing() -> None:
+    slot, minute, gap, hits = np.array([0]), np.array([600]), np.array([0]), np.array([9])
+    looked, other = learned(2, 600), learned(2, 600)
+    assert looked.proven(slot, minute, gap, hits, hits) == []
+    for statistic in (looked, other):
+        statistic.step(slot, minute, gap, hits, hits)
+    assert looked.state() == other.state()
+
+
 def bursting() -> list[SignalBatch]:
     """Five ordinary hours of writes in two partitions, then a burst; cut small around it."""
     rows = [signals(START_MS + p, 300, 18_000, action_kind="write") for p in (0, 1)]
@@ -88,7 +97,8 @@ def bursting() -> list[SignalBatch]:
 
 
 def test_a_burst_is_found_before_its_minute_is_closed_and_said_once() -> None:
-    config = DetectConfig(write_burst={"floor": {"per_minute": 100_000}})  # pyright: ignore[reportArgumentType]
+    quick = {"multiples": (5, 10, 30), "learning_hours": 4}
+    config = DetectConfig(write_burst={"floor": {"per_minute": 100_000}, "statistic": quick})  # pyright: ignore[reportArgumentType]
     live, replayed = Detection(config), Detection(config)
     for detection in (live, replayed):
         detection.join([(TOPIC, 0), (TOPIC, 1)])

@@ -13,7 +13,8 @@ from pipeline.detect.statistics import Statistic
 RATES = np.repeat([0.05, 0.5, 5.0, 50.0], 50)
 """Events a minute of 200 keys."""
 DAY = 1440
-WRITES, ERRORS = WriteBurstConfig().statistic, ErrorSpikeConfig().statistic
+WRITES = WriteBurstConfig().statistic.model_copy(update={"learning_hours": 4})
+ERRORS = ErrorSpikeConfig().statistic
 
 
 class Simulation:
@@ -24,6 +25,7 @@ class Simulation:
         self.statistic.grow(keys)
         self.last = np.full(keys, -1)
         self.fired: list[tuple[int, int, float]] = []
+        self.levels: list[tuple[int, int, int]] = []
 
     def minute(self, now: int, hits: NDArray[np.int64], eligible: NDArray[np.int64]) -> None:
         slots = np.flatnonzero(eligible)
@@ -32,6 +34,7 @@ class Simulation:
         gap = np.where(self.last[slots] >= 0, now - self.last[slots] - 1, 0)
         crossed = self.statistic.step(slots, np.full(len(slots), now), gap, hits[slots], eligible[slots])
         self.fired += [(now, int(slots[c.row]), c.seen.log10_e) for c in crossed]
+        self.levels += [(now, int(slots[c.row]), c.level) for c in crossed]
         self.last[slots] = now
 
 
@@ -101,7 +104,7 @@ def first_crossings(simulation: Simulation, onset: int) -> NDArray[np.float64]:
 
 def test_a_new_agent_says_nothing_while_it_learns() -> None:
     simulation = Simulation(WRITES, "rate", 1)
-    for now in range(WRITES.learning_minutes):
+    for now in range(60 * WRITES.learning_hours):
         simulation.minute(now, np.array([now % 7 * 100]), np.array([now % 7 * 100 + 1]))
     assert simulation.fired == []
 
@@ -120,11 +123,39 @@ def test_an_enormous_burst_overflows_nothing() -> None:
 
 def test_page_level_and_trip_level_are_two_findings_of_one_episode() -> None:
     simulation = Simulation(StatisticConfig(trip_at=1e9), "ratio", 1)
-    for now in range(400):
+    for now in range(420):
         simulation.minute(now, np.array([0]), np.array([10]))
-    for now in range(400, 460):
-        simulation.minute(now, np.array([2]), np.array([10]))
+    for now in range(420, 600):
+        simulation.minute(now, np.array([5]), np.array([10]))
     assert [e >= 9 for _, _, e in simulation.fired] == [False, True]
+    assert simulation.fired[0][0] < 440
+    assert simulation.fired[1][0] >= 540
+
+
+@pytest.mark.parametrize("test", ["ratio", "rate"])
+def test_one_session_or_batch_trips_nothing_and_three_hours_do(test: TestKind) -> None:
+    """What lasts less than an hour lies in two clock hours, each of which is only a part of a trip."""
+    brief, lasting = (Simulation(ERRORS if test == "ratio" else WRITES, test, 1) for _ in range(2))
+    for now in range(2 * DAY):
+        usual = np.array([int(now % 20 == 0)])
+        for simulation in (brief, lasting):
+            simulation.minute(now, usual, np.array([10]))
+    for now in range(2 * DAY, 2 * DAY + 200):
+        burst, usual = np.array([10]), np.array([int(now % 20 == 0)])
+        brief.minute(now, burst if 30 <= now - 2 * DAY < 89 else usual, np.array([10]))
+        lasting.minute(now, burst, np.array([10]))
+    assert [level for _, _, level in brief.levels] == [1]
+    assert [level for _, _, level in lasting.levels] == [1, 2]
+
+
+def test_an_episode_goes_on_while_the_trouble_does() -> None:
+    """Also where a young agent's evidence is tempered: most calls failing are no ordinary minutes."""
+    simulation = Simulation(ERRORS, "ratio", 1)
+    for now in range(300):
+        simulation.minute(now, np.array([0]), np.array([10]))
+    for now in range(300, 480):
+        simulation.minute(now, np.array([4]), np.array([5]))
+    assert [level for _, _, level in simulation.levels] == [1, 2]
 
 
 def test_an_episode_ends_and_the_next_is_found_again() -> None:

@@ -213,3 +213,32 @@ def test_neither_order_nor_restarts_matter(single_use: bool) -> None:
     assert any(not line.startswith("None") for line in expected)
     for seed in range(1, 13):
         assert told(in_order(STORY, settings, seed, end_ms), NAME) == expected
+
+
+@pytest.mark.parametrize("is_halted", [True, False])
+def test_a_halted_partition_may_hold_the_approval_so_nothing_trips(is_halted: bool) -> None:
+    detection = Detection(config())
+    detection.join([(TOPIC, 0), (TOPIC, 1)])
+    detection.observe(batch([signal(START_MS - 1000)], partition=1))
+    detection.leave((TOPIC, 1), is_halted=is_halted)
+    restored = Detection.restore(config(), detection.snapshot())
+    found = [
+        *restored.observe(batch([write(START_MS)])),
+        *restored.observe(idle(1, START_MS + 600_000)),
+    ]
+    (told_of,) = [one.finding for one in found if one.finding.detector == NAME]
+    assert told_of.may_trip is not is_halted
+    assert ("may_not_trip" in told_of.facts) is is_halted
+
+
+def test_once_the_halted_partition_is_back_actions_trip_again() -> None:
+    detection = Detection(config())
+    detection.observe(batch([signal(START_MS - 1000)], partition=1))
+    detection.leave((TOPIC, 1), is_halted=True)
+    detection.join([(TOPIC, 1)])
+    found = [
+        *detection.observe(batch([write(START_MS)])),
+        *detection.observe(idle(1, START_MS + 600_000)),
+        *detection.observe(idle(1, START_MS + 600_000, partition=1)),
+    ]
+    assert [one.finding.may_trip for one in found if one.finding.detector == NAME] == [True]

@@ -116,6 +116,9 @@ def test_what_was_deleted_before_it_was_sealed_halts_its_partition_alone(recorde
     assert (halted[recorder.expired]["partition"], halted[recorder.expired]["end"]) == (0, 10)
     reason = "offsets 10 to 14 were deleted from the topic before they were sealed; it begins at 15 now"
     assert halted[recorder.expired]["halted"] == reason
+    status, body = recorder.server.get("/readyz")
+    conditions = json.loads(body)["conditions"]
+    assert (status, conditions[f"partition 0 of source {recorder.expired} halted"]) == (200, reason)
     shown = auditfuse("gap", "list", "--config", "auditfuse.toml", cwd=recorder.folder).stdout
     assert reason in shown
     assert f"auditfuse gap accept {halted[recorder.expired]['topic_id']} 0 --to OFFSET" in shown

@@ -47,6 +47,7 @@ class OnCall:
             ],
             respond={
                 "targets": [{"name": "hook", "url": webhook.url, "per_minute": 600}],
+                "agent_pages_together_s": 0,
                 "backoff_first_s": 0.2,
                 "backoff_max_s": 0.5,
             },

@@ -23,7 +23,11 @@ from support.readonly import obey_permissions, set_writable
 from support.running import Running, auditfuse, free_port, sealed_rows, wait_until, write_config
 from support.service import QUICK, event, kafka, locked, query, source, verified
 
+from pipeline.topics.kafka import KafkaConfig
+from pipeline.topics.kafka_compacted import live_keys
+
 TOPIC = "agent-events"
+TRIPS = "auditfuse.trips"
 FLAG = "/ofrep/v1/evaluate/flags/agent.enabled"
 SERVED_WITHIN_S = 1.0
 pytestmark = [pytest.mark.kafka_apache, pytest.mark.timeout(240)]
@@ -70,12 +74,13 @@ def service(tmp_path: Path) -> Iterator[Service]:
         data_dir=str(tmp_path),
         kafka=kafka(broker.bootstrap, "broken"),
         sources=[source(TOPIC)],
-        killswitch={"port": port},
+        killswitch={"port": port, "topic": TRIPS},
         **QUICK,
     )
     try:
         broker.start()
         asyncio.run(create_topic(broker.bootstrap, TOPIC, 1))
+        asyncio.run(create_topic(broker.bootstrap, TRIPS, 1, cleanup_policy="compact"))
         asyncio.run(produce(broker.bootstrap, TOPIC, [event() for _ in range(20)], 1))
         with Running(tmp_path, port, preexec=obey_permissions) as server:
             server.wait_ready()
@@ -112,6 +117,7 @@ def test_a_trip_is_served_and_outlives_the_server_with_everything_broken(service
     began = time.monotonic()
     wait_until(lambda: standings(server) == {"sealed"}, 60, "the trips' records sealed")
     print(f"all back: records sealed after {time.monotonic() - began:.2f} s")
+    wait_until(lambda: len(published(service)) == 4, 60, "the trips and their digest published")
     asyncio.run(produce(service.broker.bootstrap, TOPIC, [event() for _ in range(5)], 1))
     wait_until(lambda: sealed_rows(service.store) == 25, 60, "the events after it sealed")
     assert server.stop() == 0, server.log()
@@ -141,6 +147,11 @@ def everything_broken(service: Service) -> Iterator[None]:
         yield
     set_writable(service.store, writable=True)
     service.broker.start()
+
+
+def published(service: Service) -> set[bytes]:
+    """The keys of the topic of trips."""
+    return asyncio.run(live_keys(KafkaConfig(bootstrap_servers=service.broker.bootstrap), TRIPS))
 
 
 def trip_by_http(server: Running, agent: str) -> float:

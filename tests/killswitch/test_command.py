@@ -143,3 +143,24 @@ def test_a_wrong_token_is_named_with_the_way_out(run, server, monkeypatch):
     monkeypatch.setenv("AUDITFUSE_TOKEN", "wrong")
     with pytest.raises(ConfigError, match="AUDITFUSE_TOKEN"):
         run("trip", "--all", "--reason", "r", "--by", "alice")
+
+
+def test_a_reset_in_steps_loosens_by_one_mode_and_shows_the_rest(run, server, switch):
+    run("trip", "--agent", "invoice-agent", "--mode", "off", "--reason", "r", "--by", "alice")
+    trip_id = switch.state.in_force[0].command.id
+    for mode, rest in (
+        ("read_only", "approval, then throttle, then on"),
+        ("approval", "throttle, then on"),
+        ("throttle", "on"),
+        ("on", ""),
+    ):
+        out = run("reset", trip_id, "--steps", "--by", "alice", "--reason", "fixed").stdout
+        assert f"to {mode} requested" in out
+        assert (f"each by two people again: {rest}" in out) == bool(rest)
+        [request] = [one for one in switch.status().requests if one.mode == mode]
+        run("reset", "--approve", request.id, "--by", "bob", "--reason", "checked")
+        assert [one.mode for one in switch.state.in_force] == ([mode] if mode != "on" else [])
+    with pytest.raises(ConfigError, match="no trip in force"):
+        run("reset", trip_id, "--steps", "--by", "alice", "--reason", "fixed")
+    with pytest.raises(ConfigError, match="leave out --to"):
+        run("reset", trip_id, "--steps", "--to", "throttle", "--reason", "fixed")

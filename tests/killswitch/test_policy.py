@@ -1,5 +1,6 @@
 """Automatic trips: only what is certain, only within the limits, and it says why not."""
 
+import msgspec
 import pytest
 
 from pipeline.killswitch.policy import AutoTripConfig, DetectorTrip, PastTrip, decide
@@ -98,3 +99,20 @@ def test_the_share_leaves_room_for_one_agent_in_a_small_fleet():
 
 def test_a_milder_trip_in_force_does_not_stop_a_harder_one_after_an_hour():
     assert decision(history=[past("invoice-agent", 90, mode="throttle")]).action == "trip"
+
+
+def test_steps_of_one_agent_leave_the_fleets_limit_to_others():
+    steps = [past("x", minutes, mode) for minutes, mode in ((50, "throttle"), (40, "approval"), (30, "off"))]
+    assert decision(history=steps).action == "trip"
+    others = [past(f"x{n}", 30 + n) for n in range(3)]
+    assert "3 automatic trips per hour" in decision(history=others).reason
+
+
+def test_what_a_person_has_loosened_is_left_alone_for_the_cooldown():
+    loosened = msgspec.structs.replace(
+        past("invoice-agent", 90, "throttle"), loosened_at_ms=NOW_MS - MINUTE_MS
+    )
+    made = decision(history=[loosened])
+    assert (made.action, made.is_limited) == ("none", True)
+    assert "cooldown" in made.reason
+    assert decision(history=[loosened], cooldown_s=30).stepped_from == "throttle"

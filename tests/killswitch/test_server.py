@@ -274,7 +274,7 @@ def test_an_error_inside_shows_nothing_of_itself(http, switch, monkeypatch, capf
 
 def test_health_readiness_and_metrics(http, switch):
     assert http.get("/healthz").json() == {"status": "ok"}
-    assert http.get("/readyz").json() == {"ready": True, "parts": {"killswitch": True}}
+    assert http.get("/readyz").json() == {"ready": True, "parts": {"killswitch": True}, "conditions": {}}
     trip(switch, agent="a")
     answer = http.get("/metrics")
     assert answer.headers["content-type"].startswith("application/openmetrics-text")

@@ -160,7 +160,7 @@ def test_flags_by_mode():
     context = Context(agents=frozenset({"a"}), tool="refund", approval="apr_1")
 
     class Granted:
-        def usable(self, approval_id, agents, tool):
+        def usable(self, approval_id, agents, tool, environment=None):
             return (approval_id, tool) == ("apr_1", "refund") and "a" in agents
 
     rows = {mode: flags_for(mode, context, NoApprovals())[1:] for mode in MODES}

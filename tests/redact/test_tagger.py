@@ -97,6 +97,7 @@ def _strengths(model: Model, texts: list[str], at: int) -> np.ndarray:
 def test_forgetting_and_chunks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     tokens = pack([f"Anna Berg{n} wrote to Piet from Utrecht about word{n}" for n in range(60)])
     whole = Model(WEIGHTS, LISTS).read(tokens)
+    monkeypatch.setattr(model_module, "BLOCK_TOKENS", 130)
     monkeypatch.setattr(model_module, "CHUNK_TOKENS", 50)
     monkeypatch.setattr(model_module, "MAX_TYPES", 80)
     assert np.array_equal(Model(WEIGHTS, LISTS).read(tokens), whole)

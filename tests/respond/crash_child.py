@@ -1,6 +1,6 @@
 """Run by test_crash.py in a process of its own: forks children that are killed at named steps.
 
-Arguments: webhook URL, directory, then `steps` or `moments`.
+Arguments: webhook URL, directory, then `steps`, or `moments` and how many.
 """
 
 import os
@@ -29,7 +29,7 @@ STEPS = (
     "after send",
     "after mark",
 )
-PART = ("traces.0123456789abcdef0123456789abcdef", 0)
+TOPIC_ID = "traces.0123456789abcdef0123456789abcdef"
 
 
 def die() -> None:
@@ -60,19 +60,16 @@ def seal(directory: Path) -> Callable[[list[FindingRow | IncidentRow]], None]:
     return append
 
 
-def respond(directory: Path, url: str, step: str = "", count: int = 1) -> None:
+def respond(directory: Path, url: str, step: str = "", part: int = 0) -> None:
     """Consume what is not consumed, deliver everything; die at `step`."""
     config = paging_to(url, append_wait_s=60)
     state = open_state(directory, config)
     pager, append = ApprisePager(config), seal(directory)
     if step == "before consume commits":
         wrap(sys.modules["pipeline.respond.consume"], "take", after=True)
-    if PART not in state.sealed_ends():
-        state.consume(
-            [found(f"agent-{n}", key={"run": directory.name}) for n in range(count)],
-            {PART: (0, 40)},
-            system_now_ms(),
-        )
+    if (TOPIC_ID, part) not in state.sealed_ends():
+        finding = found(f"agent-{part}", key={"run": directory.name})
+        state.consume([finding], {(TOPIC_ID, part): (0, 40)}, system_now_ms())
     if step == "after consume":
         die()
     deliverer = Deliverer(state, append, pager, config)
@@ -108,20 +105,29 @@ def every_step(url: str, directory: Path) -> None:
         in_child(lambda place=place: respond(place, url))
 
 
-def random_moments(url: str, directory: Path) -> None:
-    chance = random.Random(7)
-    for _ in range(12):
+def random_moments(url: str, directory: Path, count: int) -> int:
+    """For each finding: a responder that is killed at some moment until a little after it has told it, and
+    one that finishes. Returns how many were killed before they had ended."""
+    chance, killed = random.Random(7), 0
+    began_s = time.monotonic()
+    in_child(lambda: respond(directory, url, part=0))
+    whole_s = time.monotonic() - began_s
+    for number in range(1, count + 1):
         pid = os.fork()
         if pid == 0:
-            respond(directory, url, count=20)
+            respond(directory, url, part=number)
             os._exit(0)
-        time.sleep(chance.uniform(0.01, 0.12))
+        time.sleep(chance.uniform(0, 1.1 * whole_s))
         os.kill(pid, signal.SIGKILL)
-        os.waitpid(pid, 0)
-    in_child(lambda: respond(directory, url, count=20))
+        _, status = os.waitpid(pid, 0)
+        killed += os.WIFSIGNALED(status)
+        in_child(lambda number=number: respond(directory, url, part=number))
+    return killed
 
 
 if __name__ == "__main__":
     ApprisePager(paging_to(sys.argv[1])).prepare()  # loaded once, before the forks
-    run = every_step if sys.argv[3] == "steps" else random_moments
-    run(sys.argv[1], Path(sys.argv[2]))
+    if sys.argv[3] == "steps":
+        every_step(sys.argv[1], Path(sys.argv[2]))
+    else:
+        print("killed", random_moments(sys.argv[1], Path(sys.argv[2]), int(sys.argv[4])))

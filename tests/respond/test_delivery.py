@@ -9,15 +9,17 @@ from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
+from support.page_trials import outage, storm
 from support.respond import START_MS, found, open_state, paging_to
 from support.webhook import Webhook, running_webhook
 
 from pipeline.clock import system_now_ms
-from pipeline.respond.config import RespondConfig, Target
+from pipeline.respond.config import RespondConfig
 from pipeline.respond.messages import Outbox
 from pipeline.respond.outbox import AppendFindings, Deliverer
 from pipeline.respond.pager import ApprisePager
 from pipeline.respond.state import StateDatabase
+from pipeline.respond.targets import Target
 from schemas.finding import FindingRow, IncidentRow
 
 Rows = list[FindingRow | IncidentRow]
@@ -189,7 +191,7 @@ async def test_pages_of_a_target_that_is_gone_go_to_the_others(tmp_path: Path, w
 
 
 async def test_a_storm_is_few_pages_with_the_worst_first(tmp_path: Path, webhook: Webhook) -> None:
-    config = paging_to(webhook.url, per_minute=10, append_wait_s=20)
+    config = paging_to(webhook.url, per_minute=10, append_wait_s=60, storm_wait_s=0)
     state = open_state(tmp_path, config)
     storm = [found(f"agent-{n}", severity="warning") for n in range(2_000)]
     storm.append(found("worst-agent"))
@@ -203,7 +205,7 @@ async def test_a_storm_is_few_pages_with_the_worst_first(tmp_path: Path, webhook
     async with delivering(state, config, append) as deliverer:
         assert state.consume(storm, {}, system_now_ms()).messages == 2_001
         deliverer.wake()
-        await asyncio.to_thread(webhook.wait_for, 10)
+        await asyncio.to_thread(webhook.wait_for, 10, 60)
         await until(lambda: state.undelivered() == {})
     titles = [request["title"] for request in webhook.requests]
     assert len(titles) == 10
@@ -285,3 +287,22 @@ def test_a_command_that_ends_delivers_before_it_does(tmp_path: Path, webhook: We
     assert deliverer.drain_once() == 0
     assert (len(sealed.rows), len(webhook.requests)) == (6, 3)
     state.close()
+
+
+def test_a_storm_of_a_minute_is_ten_pages_with_the_worst_among_the_first(
+    tmp_path: Path, webhook: Webhook
+) -> None:
+    made = storm(tmp_path, webhook, 600, worst_at_s=41)
+    assert made.pages <= 10
+    assert made.place_of_worst <= 3
+    assert (made.findings, made.without_incident) == (601, 0)
+    assert made.told == made.incidents
+
+
+def test_after_an_hour_without_any_target_each_open_incident_is_told_once(
+    tmp_path: Path, webhook: Webhook
+) -> None:
+    after = outage(tmp_path, webhook, 12, 36)
+    assert after.open == 24
+    assert set(after.told_of_open.values()) == {1}
+    assert (after.lines_of_resolved, after.undelivered) == (1, 0)

@@ -11,8 +11,11 @@ from hypothesis import strategies as st
 from support.respond import START_MS, a_finding, found
 
 from pipeline.respond import incidents as grouping
+from pipeline.respond.causes import Cause
 from pipeline.respond.config import RespondConfig
+from pipeline.respond.insight import Insight
 from pipeline.respond.page import Page, inert, render, render_dead_man, render_summary, sample
+from pipeline.respond.series import Series
 from schemas.incident import Incident
 
 GOLDEN = Path(__file__).with_name("golden")
@@ -40,7 +43,30 @@ def page_of(
     )
 
 
+INSIGHT = Insight(
+    causes=[
+        Cause(
+            kind="version", what="new version 1.5.0 of the agent", at_ms=START_MS - 240_000,
+            evidence="first seen 4 min before it began; in all of what was found", sql="select 1", weight=1,
+        ),
+        Cause(
+            kind="target", what="new target <https://evil.example/@here>", at_ms=START_MS,
+            evidence="first seen as it began", sql="select 2", weight=0.5,
+        ),
+    ],
+    series=Series(start_ms=START_MS - 180_000, hits=[1, 2, 3, 212], rows=[9] * 4, onset_ms=START_MS + 7_000),
+)  # fmt: skip
+LINK = "https://auditfuse.example.com/incidents/inc_x-1"
+
 PAGES = {
+    "causes": lambda: page_of(
+        trip="tripped to read_only (trip_5f0c77aa1b2c)",
+        switch_state="read_only",
+        insight=INSIGHT,
+        link=LINK,
+        runbook_url="https://wiki.example.com/runbooks/",
+    ),
+    "no-cause": lambda: page_of(insight=Insight(causes=[], series=None), link=LINK),
     "tripped": lambda: page_of(trip="tripped to off (trip_5f0c77aa1b2c)", switch_state="off"),
     "shadow": lambda: page_of(trip="shadow: would have tripped to read_only", switch_state="on"),
     "late": lambda: page_of(trip="not tripped: the finding is late", late=True),

@@ -2,20 +2,23 @@
 
 import io
 import logging
-from collections.abc import Iterator, Mapping
-from types import MappingProxyType
-from typing import Any
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any, Literal
 
+import msgspec
 import pytest
-import requests
 from pydantic import SecretStr, ValidationError
+from support.alert_services import FakeAlertService, running_alert_service
 from support.respond import START_MS
 from support.webhook import running_webhook
 
 from pipeline.errors import ConfigError
-from pipeline.respond.config import RespondConfig, Route, Target
+from pipeline.respond.config import RespondConfig
 from pipeline.respond.page import Page, sample
 from pipeline.respond.pager import ApprisePager, Sent
+from pipeline.respond.retry_after import pause_asked_s
+from pipeline.respond.targets import Route, Target
 
 PAGE = Page(
     page_id="inc_a-1/1",
@@ -31,48 +34,104 @@ def pager_of(url: str, **changes: Any) -> ApprisePager:
     return ApprisePager(RespondConfig(targets=(Target(name="t", url=SecretStr(url)),), **changes))
 
 
-class Answer:
-    status_code = 202
-    content = b'{"result": "ok", "requestId": "1"}'
-    text = "{}"
-    headers: Mapping[str, str] = MappingProxyType({})
-
-
 @pytest.fixture
-def outgoing(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[dict[str, Any]]]:
-    """Requests to services that cannot be run here, as apprise would have sent them."""
-    calls: list[dict[str, Any]] = []
-
-    def post(url: str, **named: Any) -> Answer:
-        calls.append({"url": url, **named})
-        return Answer()
-
-    monkeypatch.setattr(requests, "post", post)
-    monkeypatch.setattr(requests, "request", lambda method, url, **named: post(url, **named))
-    yield calls
+def service() -> Iterator[FakeAlertService]:
+    with running_alert_service() as service:
+        yield service
 
 
-def test_pagerduty_gets_the_incident_as_its_key(outgoing: list[dict[str, Any]]) -> None:
-    pager = pager_of(f"pagerduty://{SECRET}@{SECRET}")
-    assert pager.send("t", PAGE) == Sent(outcome="sent")
-    [call] = outgoing
-    for part in ('"dedup_key": "inc_a-1"', '"event_action": "trigger"', '"severity": "critical"', "it burns"):
-        assert part in call["data"]
+PAGERDUTY = f"pagerduty://{SECRET}@{SECRET}/prod-eu/agents?region=eu&+team=payments"
+OPSGENIE = "opsgenie://a1b2c3d4-1111-2222-3333-a1b2c3d4e5f6/%23oncall?tags=agents,audit"
 
 
-def test_a_long_page_fits_pagerdutys_summary(outgoing: list[dict[str, Any]]) -> None:
-    import json
-
-    long = Page(page_id="p", dedup_key="d", severity="info", title="t" * 1_000, body="b" * 9_000)
-    assert pager_of(f"pagerduty://{SECRET}@{SECRET}").send("t", long).outcome == "sent"
-    [call] = outgoing
-    assert len(json.loads(call["data"])["payload"]["summary"]) <= 1_024
+def alerting(url: str, service: FakeAlertService) -> ApprisePager:
+    target = Target(name="t", url=SecretStr(url), api_url=service.url)
+    return ApprisePager(RespondConfig(targets=(target,)))
 
 
-def test_opsgenie_gets_the_incident_as_its_alias(outgoing: list[dict[str, Any]]) -> None:
-    key = "a1b2c3d4-1111-2222-3333-a1b2c3d4e5f6"
-    assert pager_of(f"opsgenie://{key}/%23team").send("t", PAGE).outcome == "sent"
-    assert any('"alias": "inc_a-1"' in call["data"] for call in outgoing)
+def about(page: Page, event: Literal["acknowledge", "resolve"]) -> Page:
+    return msgspec.structs.replace(page, event=event, page_id=f"{page.page_id}/{event}", title=event)
+
+
+@pytest.mark.parametrize("url", [PAGERDUTY, OPSGENIE])
+def test_an_alert_is_opened_acknowledged_and_closed_under_one_key(
+    url: str, service: FakeAlertService
+) -> None:
+    pager = alerting(url, service)
+    for page, state in (
+        (PAGE, "triggered"),
+        (about(PAGE, "acknowledge"), "acknowledged"),
+        (about(PAGE, "resolve"), "resolved"),
+    ):
+        assert pager.send("t", page) == Sent(outcome="sent")
+        assert service.alerts == {"inc_a-1": state}
+
+
+def test_pagerduty_gets_what_its_url_says(service: FakeAlertService) -> None:
+    alerting(PAGERDUTY, service).send("t", PAGE)
+    [(path, content, _)] = service.calls
+    payload = content["payload"]
+    assert (path, content["routing_key"]) == ("/v2/enqueue", SECRET)
+    assert (payload["summary"], payload["severity"]) == ("CRITICAL agent: it burns", "critical")
+    assert (payload["source"], payload["component"]) == ("prod-eu", "agents")
+    assert payload["custom_details"] == {"team": "payments", "page": "more", "page_id": "inc_a-1/1"}
+
+
+def test_opsgenie_gets_what_its_url_says(service: FakeAlertService) -> None:
+    alerting(OPSGENIE, service).send("t", PAGE)
+    [(_, content, headers)] = service.calls
+    assert headers["Authorization"] == "GenieKey a1b2c3d4-1111-2222-3333-a1b2c3d4e5f6"
+    assert (content["priority"], content["tags"]) == ("P1", ["agents", "audit"])
+    assert content["responders"] == [{"type": "team", "name": "oncall"}]
+
+
+def test_long_pages_fit_the_limits(service: FakeAlertService) -> None:
+    long = Page(page_id="p", dedup_key="d", severity="info", title="t" * 2_000, body="b" * 40_000)
+    assert alerting(PAGERDUTY, service).send("t", long).outcome == "sent"
+    assert alerting(OPSGENIE, service).send("t", long).outcome == "sent"
+    (_, pagerduty, _), (_, opsgenie, _) = service.calls
+    assert len(pagerduty["payload"]["summary"]) == 1_024
+    assert (len(opsgenie["message"]), len(opsgenie["description"])) == (130, 15_000)
+
+
+@pytest.mark.parametrize("url", [PAGERDUTY, OPSGENIE])
+def test_a_service_that_asks_to_wait_is_heard(url: str, service: FakeAlertService) -> None:
+    service.status, service.headers = 429, {"Retry-After": "17"}
+    sent = alerting(url, service).send("t", PAGE)
+    assert sent == Sent(outcome="failed", error="HTTP 429", retry_after_s=17)
+
+
+def test_what_apprise_sends_is_heard_too() -> None:
+    with running_webhook() as webhook:
+        webhook.status, webhook.headers = 503, {"Retry-After": "40"}
+        sent = pager_of(webhook.url).send("t", PAGE)
+        assert sent == Sent(outcome="failed", error="HTTP 503", retry_after_s=40)
+        webhook.headers = {}
+        assert pager_of(webhook.url).send("t", PAGE).retry_after_s is None
+
+
+@pytest.mark.parametrize(
+    ("status", "text", "pause_s"),
+    [
+        (429, "5", 5),
+        (503, "Mon, 23 Nov 2026 10:00:30 GMT", 30),
+        (503, "Mon, 23 Nov 2026 09:00:00 GMT", None),
+        (429, "86400", 3_600),
+        (429, "soon", None),
+        (429, "-5", None),
+        (429, "nan", None),
+        (500, "5", None),
+    ],
+)
+def test_pauses_that_are_asked_for(status: int, text: str, pause_s: float | None) -> None:
+    now = datetime(2026, 11, 23, 10, 0, 0, tzinfo=UTC)
+    assert pause_asked_s(status, {"Retry-After": text}, now) == pause_s
+
+
+def test_closing_what_is_gone_is_no_failure(service: FakeAlertService) -> None:
+    service.status = 404
+    assert alerting(OPSGENIE, service).send("t", about(PAGE, "resolve")).outcome == "sent"
+    assert alerting(OPSGENIE, service).send("t", PAGE).outcome == "failed"
 
 
 def test_a_redirect_is_a_failure_because_nothing_was_delivered() -> None:

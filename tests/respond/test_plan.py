@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.respond.config import RespondConfig
-from pipeline.respond.plan import SUMMARY, Message, backoff_ms, plan
+from pipeline.respond.plan import SUMMARY, Lately, Message, backoff_ms, plan, plan_round
 
 messages = st.lists(
     st.builds(
@@ -55,6 +55,51 @@ def test_a_summary_is_never_put_into_another(due: list[Message]) -> None:
         resolved=False,
     )
     assert summary not in plan([*due, summary], 2).bundled
+
+
+def incident(seq: int, rank: int, at_ms: int = 0, *, tripped: bool = False) -> Message:
+    return Message(
+        seq=seq,
+        page_id=f"inc_{seq}-1/1",
+        target="t",
+        change="opened",
+        incident_id=f"inc_{seq}-1",
+        severity_rank=rank,
+        attempts=0,
+        created_at_ms=at_ms,
+        resolved=False,
+        tripped=tripped,
+    )
+
+
+WAIT_MS = 75_000
+
+
+def test_a_storm_begins_with_two_pages_and_tells_the_rest_when_it_is_known() -> None:
+    storm = [incident(n, 1) for n in range(50)]
+    first = plan_round(storm, Lately(), 10, WAIT_MS, 1_000)
+    assert ([one.seq for one in first.single], first.bundled) == ([0, 1], [])
+    told = Lately(in_minute=2, in_storm=2, worst=2)
+    assert plan_round(storm[2:], told, 10, WAIT_MS, 30_000).single == []
+    rest = plan_round(storm[2:], Lately(in_minute=0, in_storm=2, worst=2), 10, WAIT_MS, WAIT_MS)
+    assert len(rest.single) + bool(rest.bundled) + 2 <= 10
+    assert len(rest.single) + len(rest.bundled) == 48
+
+
+def test_what_is_worse_than_a_storm_so_far_waits_for_nothing() -> None:
+    storm = [incident(n, 1) for n in range(50)]
+    told = Lately(in_minute=2, in_storm=2, worst=2)
+    worse = [incident(100, 2), incident(101, 2), incident(102, 2, tripped=True)]
+    planned = plan_round([*storm, *worse], told, 10, WAIT_MS, 30_000)
+    assert [one.seq for one in planned.single] == [102]
+    told = Lately(in_minute=3, in_storm=3, worst=5)
+    assert plan_round([*storm, *worse[:2]], told, 10, WAIT_MS, 31_000).single == []
+
+
+def test_a_few_at_a_time_are_no_storm() -> None:
+    due = [incident(n, 1) for n in range(5)]
+    assert len(plan_round(due, Lately(), 10, WAIT_MS, 0).single) == 5
+    assert len(plan_round([*due, incident(9, 1)], Lately(), 10, WAIT_MS, 0).single) == 2
 
 
 @given(st.integers(1, 10_000), st.text(max_size=20))

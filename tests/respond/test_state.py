@@ -331,4 +331,7 @@ def test_silence_is_over_when_the_detector_says_so(state: StateDatabase) -> None
     state.resolve_quiet(NOW_MS + 10**9)
     assert [one.detector for one in state.incidents()] == ["silence"]
     state.consume([replace(silent, withdrawn="it speaks again")], {PART: (40, 50)}, NOW_MS)
+    state.resolve_quiet(NOW_MS + 59_000)
+    assert [one.detector for one in state.incidents()] == ["silence"]
+    state.resolve_quiet(NOW_MS + 60_000)
     assert state.incidents() == []

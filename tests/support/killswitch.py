@@ -59,6 +59,7 @@ def running_switch(
     now_ms: Callable[[], int] | None = None,
     redact: Redact | None = None,
     stands_for: StandsFor | None = None,
+    now_s: Callable[[], float] = time.monotonic,
     **options: object,
 ) -> Iterator[KillSwitch]:
     control = control or FakeControl()
@@ -70,6 +71,7 @@ def running_switch(
         read_sealed=control.read_sealed,
         redact=redact,
         stands_for=stands_for,
+        now_s=now_s,
         **clock,
     )
     switch.start()
@@ -80,9 +82,9 @@ def running_switch(
 
 
 @contextlib.contextmanager
-def served(switch: KillSwitch) -> Iterator[RunningServer]:
+def served(switch: KillSwitch, port: int = 0) -> Iterator[RunningServer]:
     app = build_control_app(switch, lambda: {"killswitch": True})
-    server = serve_in_thread(app, "127.0.0.1", 0)
+    server = serve_in_thread(app, "127.0.0.1", port)
     try:
         yield server
     finally:

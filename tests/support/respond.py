@@ -6,8 +6,9 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from pipeline.respond.config import RespondConfig, Target
+from pipeline.respond.config import RespondConfig
 from pipeline.respond.state import StateConfig, StateDatabase
+from pipeline.respond.targets import Target
 from schemas.finding import Finding
 
 START_MS = 1_700_000_000_000

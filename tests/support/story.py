@@ -24,7 +24,13 @@ from schemas.command import Selector
 from schemas.signal import SIGNAL_SCHEMA
 
 PARTITIONS = 3
-LEARNS_FAST = {"learning_minutes": 6, "learning_events": 40, "page_at": 1e2, "trip_at": 1e3}
+LEARNS_FAST = {
+    "learning_minutes": 6,
+    "learning_hours": 0,
+    "learning_events": 40,
+    "page_at": 1e2,
+    "trip_at": 1e3,
+}
 CALM_S, TROUBLE_S = 1200, 540
 PIN_CALLS = 20
 SHORTER = {"scope_unused": 30}

@@ -14,6 +14,8 @@ class Webhook:
 
     def __init__(self) -> None:
         self.status = 200
+        self.headers: dict[str, str] = {}
+        """Sent with every answer."""
         self.delay_s = 0.0
         self.refuse_titles_with: str | None = None
         self.requests: list[dict[str, Any]] = []
@@ -30,6 +32,8 @@ class Webhook:
                 status = webhook._take(json.loads(body))
                 self.send_response(status)
                 self.send_header("Content-Length", "0")
+                for name, value in webhook.headers.items():
+                    self.send_header(name, value)
                 if 300 <= status < 400:
                     self.send_header("Location", "/elsewhere")
                 self.end_headers()

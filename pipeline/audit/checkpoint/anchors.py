@@ -97,9 +97,10 @@ def _to_http(anchor: HttpAnchor, checkpoint: Checkpoint) -> None:
 def _to_apprise(anchor: AppriseAnchor, checkpoint: Checkpoint) -> None:
     from pydantic import SecretStr
 
-    from pipeline.respond.config import RespondConfig, Target
+    from pipeline.respond.config import RespondConfig
     from pipeline.respond.page import Page
     from pipeline.respond.pager import ApprisePager
+    from pipeline.respond.targets import Target
 
     target = Target(name=anchor.name, url=SecretStr(anchor.resolved_url()))
     pager = ApprisePager(RespondConfig(targets=(target,), send_timeout_s=anchor.timeout_s))

@@ -21,9 +21,9 @@ _NS_PER_MS = 1_000_000
 _CHAINED = ["offset", "item", "kind", "meta", "payload"]
 _OF_EVENTS = ["trace_id", "session_id", "end_user", "start_time_unix_nano", "duration_ns", "broker_time_ms"]
 DESCRIBED_KINDS: tuple[RowKind, ...] = ("event", "dead_letter", "finding", "withdrawal", "incident")
-"""Kinds that a scope covers by what it says of an agent, an environment or a time. Commands, holds and
-erasures are about decisions of people: they go only by what they say of a person."""
-PERSONAL_KINDS: tuple[RowKind, ...] = (*DESCRIBED_KINDS, "command", "hold")
+"""Kinds that a scope covers by what it says of an agent, an environment or a time. Commands, holds,
+silences and erasures are about decisions of people: they go only by what they say of a person."""
+PERSONAL_KINDS: tuple[RowKind, ...] = (*DESCRIBED_KINDS, "command", "hold", "silence")
 
 
 class Found(NamedTuple):

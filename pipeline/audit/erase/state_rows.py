@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 
 _ROWS_AT_ONCE = 500
+_OF_INCIDENT = ("episode", "lead", "trip", "agent_id")
+"""Columns of an incident that hold text."""
 
 
 def erase_state(config: Config, predicate: Predicate, looked_for: Needles | None, *, erase: bool) -> Reached:
@@ -70,7 +72,7 @@ class _Work:
             ):
                 continue
             if self._texts:
-                if self._clean(connection, tables.incidents, "incident_id", row, ("episode", "lead", "trip")):
+                if self._clean(connection, tables.incidents, "incident_id", row, _OF_INCIDENT):
                     told.add(row.incident_id)
             elif incident.status == "resolved":
                 told.add(row.incident_id)
@@ -82,9 +84,10 @@ class _Work:
         self._tell_of_pages(connection, told)
         if self._texts:
             self._clean_all(connection, tables.appends, "seq", ("body",))
-            self._clean_all(connection, tables.pages, "seq", ("body", "last_error"))
+            self._clean_all(connection, tables.pages, "seq", ("body", "last_error", "together"))
             self._clean_all(connection, tables.deliveries, "seq", ("error",))
             self._clean_all(connection, tables.targets, "name", ("last_error",))
+            self._clean_all(connection, tables.silences, "silence_id", ("agent", "reason"))
         if self.changed and self._erase:
             self._reached.done.append(f"{self.changed} rows of the state database erased or cleaned")
 

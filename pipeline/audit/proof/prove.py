@@ -36,8 +36,13 @@ def prove(store: Store, target: str, *, with_payload: bool = True) -> Iterator[b
     NotCheckpointed, StoreError where what is stored is not what was sealed.
     """
     store.require()
+    return prove_rows(store, find_rows(store, target), with_payload=with_payload)
+
+
+def prove_rows(store: Store, positions: list[Position], *, with_payload: bool = True) -> Iterator[bytes]:
+    """The same of the rows at these positions, which are in order."""
     logs: dict[tuple[str, int], PartitionLog] = {}
-    asked = list(_by_segment(store, find_rows(store, target), logs))
+    asked = list(_by_segment(store, positions, logs))
     tree = CheckpointTree(store)
     covering = tree.newest()
     for one in asked:

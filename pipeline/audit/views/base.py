@@ -78,7 +78,7 @@ def base_views(
         ),
         View(
             "finding_rows",
-            "Every row of _findings as stored: findings, withdrawals of some, and changes of incidents.",
+            "Every row of _findings as stored: findings, withdrawals of some, changes of incidents, and silences.",
             rows_sql(finding_paths, APPEND_COLUMNS),
             _APPENDED,
         ),
@@ -87,7 +87,7 @@ def base_views(
 
 _APPENDED = {
     "offset": "Position of the row in its partition; rows are in the order in which they were sealed.",
-    "kind": "command, erasure, hold, finding, withdrawal or incident.",
+    "kind": "command, erasure, hold, finding, withdrawal, incident or silence.",
     "id": "The row's id; nothing is appended twice under one id.",
     "at_ms": "When it was ordered, found or changed; ms since 1970.",
     "command": "trip, reset_request, reset_approval, step_down, expire or accept_baseline; null for other "

@@ -25,6 +25,12 @@ def control_views() -> list[View]:
             _KILLSWITCH_COLUMNS,
         ),
         View(
+            "silences",
+            "Who silenced whose pages, until when and why, one row a silence; what was found was recorded.",
+            _SILENCES,
+            _SILENCE_COLUMNS,
+        ),
+        View(
             "erasures",
             "What was erased and why, one row an erasure; never the person or what was looked for.",
             _ERASURES,
@@ -169,6 +175,36 @@ SELECT meta->>'$.erasure' AS erasure_id,
 FROM (SELECT meta, (meta->>'$.at_ms')::BIGINT AS at_ms, meta->>'$.phase' AS phase
       FROM control_rows WHERE kind = 'erasure' AND meta IS NOT NULL)
 GROUP BY erasure_id
+"""
+_SILENCE_COLUMNS = {
+    "silence_id": "The silence, as `auditfuse silence` names it.",
+    "placed_at": "Since when, UTC.",
+    "placed_by": "Who placed it.",
+    "reason": "Why.",
+    "environment": "A glob: the environments whose pages waited.",
+    "agent_id": "A glob: the agents whose pages waited.",
+    "detector": "A glob: the detectors whose pages waited.",
+    "until": "When it was to end, UTC.",
+    "holds_trips": "Whether critical pages about a trip waited too.",
+    "ended_at": "When somebody ended it before its time, UTC; null: nobody did.",
+    "ended_by": "Who ended it.",
+    "end_reason": "Why it was ended.",
+}
+_SILENCES = """
+SELECT meta->>'$.silence_id' AS silence_id,
+    epoch_ms(min(at_ms) FILTER (phase = 'placed')) AS placed_at,
+    any_value("by") FILTER (phase = 'placed') AS placed_by,
+    any_value(meta->>'$.reason') FILTER (phase = 'placed') AS reason,
+    any_value(environment) AS environment,
+    any_value(agent_id) AS agent_id,
+    any_value(detector) AS detector,
+    epoch_ms(any_value((meta->>'$.until_ms')::BIGINT) FILTER (phase = 'placed')) AS until,
+    bool_or((meta->>'$.holds_trips')::BOOLEAN) AS holds_trips,
+    epoch_ms(max(at_ms) FILTER (phase = 'ended')) AS ended_at,
+    any_value("by") FILTER (phase = 'ended') AS ended_by,
+    any_value(meta->>'$.reason') FILTER (phase = 'ended') AS end_reason
+FROM (SELECT *, meta->>'$.phase' AS phase FROM finding_rows WHERE kind = 'silence' AND meta IS NOT NULL)
+GROUP BY silence_id
 """
 _HOLD_COLUMNS = {
     "hold_id": "The hold, as `auditfuse hold` names it.",

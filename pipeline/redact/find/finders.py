@@ -87,8 +87,8 @@ def _finders_of(recognizer: EntityRecognizer, entities: list[str], threshold: fl
             found = (_pattern(recognizer, p, words, threshold) for p in recognizer.patterns)
             return [f for f in found if f is not None]
         if analyze is IbanRecognizer.analyze:
-            look = _as_it_is(recognizer, entities)
-            return [Finder(look, _scan(recognizer, p).form, words) for p in recognizer.patterns]
+            scans = [_scan(recognizer, pattern) for pattern in recognizer.patterns]
+            return [Finder(_as_it_is(recognizer, entities, scan), scan.form, words) for scan in scans]
     return [Finder(_as_it_is(recognizer, entities), None, words)]
 
 
@@ -181,12 +181,15 @@ def _shape(recognizer: ShapeRecognizer) -> Finder:
     return Finder(look, form)
 
 
-def _as_it_is(recognizer: EntityRecognizer, entities: list[str]) -> Look:
-    """A recognizer by its own `analyze`, on lines and pieces of a long text, without NLP artifacts."""
+def _as_it_is(recognizer: EntityRecognizer, entities: list[str], scan: PatternScan | None = None) -> Look:
+    """A recognizer by its own `analyze`, on lines and pieces of a long text, without NLP artifacts; where
+    its pattern is given, on those that it matches: scan forms, which open the gate, match many more."""
 
     def look(text: str) -> list[Span]:
         spans: list[Span] = []
         for offset, piece in segments(text):
+            if scan is not None and not scan.may_match(piece):
+                continue
             before = _watch.seen
             found = recognizer.analyze(text=piece, entities=entities, nlp_artifacts=cast("Any", None)) or []
             if _watch.seen != before:

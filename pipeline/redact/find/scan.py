@@ -51,6 +51,10 @@ class PatternScan:
             return (m.span() for m in found if m.end() > m.start())
         return self._in_pieces(text)
 
+    def may_match(self, text: str) -> bool:
+        """Whether the pattern matches anywhere; false is certain. Raises TimeoutError."""
+        return not self._whole or self._regex.search(text, timeout=TIMEOUT_SECONDS) is not None
+
     def too_long(self, text: str) -> list[Span]:
         """The words that `spans` leaves out of a text; they must be redacted as failures."""
         if not self._guarded or (self._linear is not None and text.isascii()):

@@ -21,7 +21,7 @@ _JOINTS = {"PERSON": frozenset("'’-.·"), "ADDRESS": frozenset(",.'’-/#&\n")
 """Signs within a span of a tag, when the tokens on both sides have it."""
 
 _UNIT = STATE_UNIT * MATRIX_UNIT
-_LEADS = np.array([LEADS.get(tag, 0.0) * _UNIT for tag in TAGS]).astype(np.int32)
+_LEADS = np.array([[LEADS.get(tag, 0.0) * _UNIT] for tag in TAGS]).astype(np.int32)
 
 
 class Run(NamedTuple):
@@ -36,11 +36,12 @@ class Run(NamedTuple):
 def decode(tokens: Sequence[str], strengths: NDArray[np.int32]) -> Iterator[Run]:
     """The runs of all tags but O, in order."""
     # A tie between tags goes to the first of them; `nothing` is the first of all.
-    raised = strengths + _LEADS
-    surplus = raised[:, 1:].max(axis=1) - raised[:, 0]
+    # By tag, then token: along the few tags of each token NumPy is ten times as slow.
+    raised = np.add(strengths.T, _LEADS, order="C")
+    surplus = raised[1:].max(axis=0) - raised[0]
     named = np.flatnonzero(surplus > 0)
-    tags = np.zeros(len(raised), np.int64)
-    tags[named] = raised[named, 1:].argmax(axis=1) + 1
+    tags = np.zeros(len(surplus), np.int64)
+    tags[named] = raised[1:, named].argmax(axis=0) + 1
     edges = np.flatnonzero(np.diff(tags, prepend=0, append=0))
     pending: Run | None = None
     for start, end in zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True):

@@ -18,6 +18,8 @@ FAR = 3
 """How far the third layer looks; as many boundaries are between texts."""
 REACH = 2 + 1 + FAR
 """Tokens that a token sees to each side."""
+BLOCK_TOKENS = 8192
+"""Numbered at once: what is learned of new word types has a price for each time."""
 CHUNK_TOKENS = 2048
 """Read at once: the states stay in the processor's cache."""
 CHUNK_TYPES = 128
@@ -82,11 +84,13 @@ class Model:
         strengths: list[Floats] = [np.zeros((0, self._out.shape[1]), np.float32)]
         edge = [BOUNDARY] * REACH
         padded = [*edge, *tokens, *edge]
-        for start in range(0, len(tokens), CHUNK_TOKENS):
-            ids = self._numbers(padded[start : start + CHUNK_TOKENS + 2 * REACH])
-            found = self._forward(ids)
-            found[ids[REACH:-REACH] == 0, 0] = CERTAIN
-            strengths.append(found)
+        for block in range(0, len(tokens), BLOCK_TOKENS):
+            numbers = self._numbers(padded[block : block + BLOCK_TOKENS + 2 * REACH])
+            for start in range(0, len(numbers) - 2 * REACH, CHUNK_TOKENS):
+                ids = numbers[start : start + CHUNK_TOKENS + 2 * REACH]
+                found = self._forward(ids)
+                found[ids[REACH:-REACH] == 0, 0] = CERTAIN
+                strengths.append(found)
         return np.concatenate(strengths).astype(np.int32)
 
     def _numbers(self, tokens: list[str]) -> NDArray[np.int64]:
@@ -170,5 +174,4 @@ def _silent(state: Floats, rows: NDArray[np.int64]) -> Floats:
 def _state(values: Floats) -> Floats:
     """Rounded to whole numbers and limited, in place."""
     np.rint(values, out=values)
-    np.maximum(values, _LEAST_STATE, out=values)
-    return np.minimum(values, _MOST_STATE, out=values)
+    return np.clip(values, _LEAST_STATE, _MOST_STATE, out=values)

@@ -30,10 +30,11 @@ class Arrays:
         return self._arrays[name]
 
     def grow(self, slots: int) -> None:
-        """Make room for so many slots."""
+        """Make room for so many slots; where there is room for more already, nothing happens."""
         for name, column in self._columns.items():
             array = self._arrays[name]
-            self._arrays[name] = np.concatenate([array, _new(column, slots - len(array))])
+            if slots > len(array):
+                self._arrays[name] = np.concatenate([array, _new(column, slots - len(array))])
 
     def clear(self, slots: Ints) -> None:
         """Empty these slots."""

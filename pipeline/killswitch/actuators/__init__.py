@@ -1,0 +1,1 @@
+"""Actuators: what else a trip does beside the flags, each with acknowledgement and retry."""

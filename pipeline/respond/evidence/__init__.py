@@ -1,0 +1,1 @@
+"""The evidence bundle of an incident: one archive for the post-mortem."""
