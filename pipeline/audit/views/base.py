@@ -78,7 +78,7 @@ def base_views(
         ),
         View(
             "finding_rows",
-            "Every row of _findings as stored: findings, withdrawals of some, changes of incidents, and silences.",
+            "Every row of _findings as stored: findings, withdrawals, changes of incidents, silences.",
             rows_sql(finding_paths, APPEND_COLUMNS),
             _APPENDED,
         ),
