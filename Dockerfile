@@ -11,6 +11,7 @@ COPY pyproject.toml README.md LICENSE ./
 COPY schemas schemas
 COPY detectors detectors
 COPY pipeline pipeline
+COPY docs/runbooks docs/runbooks
 RUN pip install --no-deps --no-build-isolation .
 
 FROM python:3.11-slim

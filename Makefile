@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --require-hashes
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo test check lint format kafka docs fault-matrix fuzz fuzz-http tamper-matrix train-tagger lock clean
+.PHONY: help setup setup-dev demo test check lint format kafka docs fault-matrix fuzz fuzz-http page-trials tamper-matrix train-tagger lock clean
 
 help:  ## List the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -72,6 +72,11 @@ fuzz: setup-dev  ## Redaction against stock Presidio on made-up texts: SECONDS=6
 
 fuzz-http: setup-dev  ## Every HTTP endpoint against its OpenAPI document: EXAMPLES=500
 	@AUDITFUSE_FUZZ_EXAMPLES=$(or $(EXAMPLES),500) $(BIN)/python -m pytest -q tests/killswitch/test_openapi.py
+
+page-trials: setup-dev  ## Paging under stress: 10,000 findings in a minute, targets down for an hour, 200 kills
+	@PYTHONPATH=tests $(BIN)/python -m support.page_trials storm
+	@PYTHONPATH=tests $(BIN)/python -m support.page_trials outage
+	@PYTHONPATH=tests $(BIN)/python -m support.page_trials kills
 
 tamper-matrix: setup-dev  ## Every known attack on the store and the verdicts that show it, as a table
 	@PYTHONPATH=tests $(BIN)/python -m support.tamper_matrix

@@ -116,7 +116,7 @@ class Places:
         shift = np.uint64(64 - (len(self._table) - 1).bit_length())
         return ((hashes * _MIX) >> shift).astype(np.int64)
 
-    def state(self) -> dict[str, bytes]:
+    def state(self) -> dict[str, bytes | int]:
         """What a snapshot holds."""
         return {"hashes": self.hashes.tobytes(), "free": self._free.tobytes(), "room": self.room}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
@@ -88,7 +88,8 @@ def _events(store: Store, sql: str) -> list[dict[str, str]]:
 
 
 def _as_text(row: FindingRow, explained: Mapping[str, Any]) -> str:
-    finding, learning = row.finding, [str(one) for one in row.evidence.get("learning", [])]
+    finding = row.finding
+    learning = [str(one) for one in cast("list[object]", row.evidence.get("learning", []))]
     window = f"{as_text(finding.window_start_ms)} to {as_text(finding.window_end_ms)} UTC"
     lines = [
         f"{row.id}  {finding.detector} ({finding.kind}, {finding.severity})",

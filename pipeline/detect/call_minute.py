@@ -77,9 +77,11 @@ class CallMinute:
     def evidence(self, position: int, which: Flags) -> tuple[str, ...]:
         """Some of these rows of one slot, as `topic_id/partition/offset/item`."""
         rows = np.flatnonzero((self.group == position) & which)[:SAMPLES]
-        columns = (self.columns[name][rows].tolist() for name in ("origin", "offset", "item"))
+        columns: list[list[int]] = [
+            self.columns[name][rows].tolist() for name in ("origin", "offset", "item")
+        ]
         return tuple(
-            "/".join(map(str, (*self._origins[origin], offset, item)))
+            f"{self._origins[origin][0]}/{self._origins[origin][1]}/{offset}/{item}"
             for origin, offset, item in zip(*columns, strict=True)
         )
 

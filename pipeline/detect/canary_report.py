@@ -12,6 +12,7 @@ from detectors.window import MINUTE_MS
 from pipeline.detect.calls import Calls
 from pipeline.detect.columns import derive
 from pipeline.detect.config import DetectConfig
+from pipeline.detect.slots import Slots
 from pipeline.detect.slow_calls import SlowCalls
 from pipeline.detect.trials import BLOCK_MINUTES, Trial, Trials
 from schemas.signal import SIGNAL_SCHEMA
@@ -42,10 +43,16 @@ def compare(
     """Compare over `frames`: signals of one agent and environment by end time, those of the canary with
     channel `canary`. `named`: environment, agent, canary, stable."""
     trials = Trials(Canary(config.canary))
-    calls = Calls([SlowCalls(Latency(config.latency)), trials], config.max_keys, config.max_pending)
+    slots = Slots(config.max_keys)
+    calls = Calls([SlowCalls(Latency(config.latency)), trials], slots, config.max_pending)
     for frame in frames:
-        rows = derive(frame, None, FAR_LATE_MS)
+        # Which rows they are of is not asked for here, and a frame needs it to be of one partition.
+        placed = frame.with_columns(
+            pl.col("topic_id").fill_null(""), pl.col("partition", "offset", "item").fill_null(0)
+        )
+        rows = derive(placed, None, FAR_LATE_MS)
         if rows.height:
+            slots.meet(rows)
             calls.add(rows)
             calls.close(int(rows["minute"].min()))  # pyright: ignore[reportArgumentType] (of integers)
     calls.close(now_ms // MINUTE_MS + 1)

@@ -113,7 +113,11 @@ class Floors:
         named = rows.filter(pl.col("key").is_in(wanted.implode())).unique("key")
         names = {hash_: of for hash_, *of in named.select("key", "env", "agent", "via").iter_rows()}
         for floor, hash_, window, total, late in reached:
-            key, period = Key(*names[hash_], late), (window + STEPS_PER_WINDOW - 1) // STEPS_PER_PERIOD
+            environment, agent, via = names[hash_]
+            key, period = (
+                Key(environment, agent, via, late),
+                (window + STEPS_PER_WINDOW - 1) // STEPS_PER_PERIOD,
+            )
             if (floor, key, period) not in self.fired and total >= self._limit_of(floor, key):
                 self.fired[(floor, key, period)] = None
                 yield Reached(floor, key, window, period, total, hash_)

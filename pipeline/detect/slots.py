@@ -48,9 +48,9 @@ class Slots:
     @property
     def agents(self) -> set[str]:
         """The agents with a slot, or met and waiting for one."""
-        return {self._agents[slot] for slot in self._places.held().tolist()} | {
-            key.agent_id for key in self._waiting.values()
-        }
+        held: list[int] = self._places.held().tolist()
+        waiting = {key.agent_id for key in self._waiting.values()}
+        return waiting | {self._agents[slot] for slot in held}
 
     def listen(self, grow: Grow, clear: Clear) -> None:
         """Be told of new room and of emptied slots."""
@@ -62,7 +62,8 @@ class Slots:
         unknown = np.sort(first[self._places.of(hashes) < 0])
         if len(unknown):
             for hash_, *named in rows.select("key", "env", "agent", "via")[unknown].iter_rows():
-                self._waiting.setdefault(hash_, Key(*map(intern, named)))
+                environment, agent, via = map(intern, named)
+                self._waiting.setdefault(hash_, Key(environment, agent, via))
 
     def find(self, hashes: Hashes) -> Ints:
         """The slot of each key; -1: it has none."""

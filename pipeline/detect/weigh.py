@@ -32,7 +32,17 @@ class Minute(NamedTuple):
     def only(self, row: int) -> "Minute":
         """The same of one key."""
         at = slice(row, row + 1)
-        return Minute(*(part[at] for part in self))
+        return Minute(
+            self.slots[at],
+            self.at[at],
+            self.hits[at],
+            self.eligible[at],
+            self.factor[at],
+            self.top[at],
+            self.temper[at],
+            self.before[at],
+            self.counted[at],
+        )
 
 
 class Weighed(NamedTuple):
