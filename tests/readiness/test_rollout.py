@@ -5,9 +5,10 @@ import time
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import typer
-from support.audit import claim, command_row, event_row
+from support.audit import claim, command_row, event_row, origin
 from support.running import write_config
 from typer.testing import CliRunner, Result
 
@@ -21,10 +22,12 @@ EVENTS = 6_000
 HOURS = 8
 
 
-def build(folder: Path, *, one_in: int, failing: int = 50, tripped: bool = False) -> Path:
+def build(
+    folder: Path, *, one_in: int, failing: int = 50, tripped: bool = False, events: int = EVENTS
+) -> Path:
     """Eight hours of traces; one in `one_in` is of the canary, of which one in `failing` fails."""
     write_config(folder, data_dir=str(folder))
-    step_ns = HOURS * 3600 * 1_000_000_000 // EVENTS
+    step_ns = HOURS * 3600 * 1_000_000_000 // events
 
     def fields(n: int) -> dict[str, Any]:
         on_trial = n % one_in == 0
@@ -33,12 +36,13 @@ def build(folder: Path, *, one_in: int, failing: int = 50, tripped: bool = False
             "agent_id": "refund-agent",
             "agent_version": "2.1" if on_trial else "2.0",
             "trace_id": f"{n + 1:032x}",
-            "start_time_unix_nano": (NOW_MS - 60_000) * 1_000_000 - (EVENTS - n) * step_ns,
+            "start_time_unix_nano": (NOW_MS - 60_000) * 1_000_000 - (events - n) * step_ns,
             "outcome": "error" if failed else "ok",
+            "origin": msgspec.structs.replace(origin(n), broker_time_ms=NOW_MS),
         }
 
     store = Store(folder / "store")
-    claim(store).seal([event_row(n, **fields(n)) for n in range(EVENTS)], EVENTS)
+    claim(store).seal([event_row(n, **fields(n)) for n in range(events)], events)
     if tripped:
         trip = command_row("trip_1", agent="refund-agent", at_ms=NOW_MS - 120_000)
         append_rows(store, CONTROL, [trip], writer_id=new_writer_id(), now_ms=lambda: NOW_MS)
@@ -63,7 +67,7 @@ def missing(report: dict[str, Any]) -> list[str]:
 def test_a_good_canary_goes_on_to_the_next_step(
     tmp_path: Path, one_in: int, step: int, next_step: int
 ) -> None:
-    build(tmp_path, one_in=one_in)
+    build(tmp_path, one_in=one_in, events=700 * one_in)
     result = run(tmp_path, "--hours", "6", "--json")
     report = json.loads(result.stdout)
     assert (report["step"], report["next_step"], report["may_go_on"]) == (step, next_step, True), missing(
