@@ -27,8 +27,9 @@ FORBIDDEN: dict[Mode, str] = {
 class ActingAfterTripConfig(DetectorConfig):
     """When an action counts as one that began after the trip."""
 
-    grace_s: float = Field(default=2.0, ge=0)
-    """Seconds after a trip in which an agent may still begin something."""
+    grace_s: float = Field(default=6.0, ge=0)
+    """Seconds after a trip in which an agent may still begin something: a client without the stream hears of
+    it when it renews its lease (killswitch.renew_s, 5)."""
     believed_s: float = Field(default=60.0, ge=0)
     """An event's own start is believed up to so many seconds before its append: slow calls and batched
     export are no violation, and backdating hides no more than this. 0: the append time alone counts."""
