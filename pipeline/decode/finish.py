@@ -1,5 +1,7 @@
 """The last step for every format: binding, defaults, flags and ranges. Draft in, event out."""
 
+import re
+from datetime import UTC, datetime
 from typing import Any, cast
 
 from pipeline.decode import dead_letter
@@ -12,6 +14,8 @@ UNKNOWN = "unknown"
 """The agent or environment of an event that names none."""
 DEFAULT_CHANNEL = "stable"
 MAX_IDENTITY_CHARACTERS = 512
+_EPOCH = re.compile(r"(\d{10})(?:\d{3})?")
+"""Seconds or milliseconds since 1970, of the years 2001 to 2286."""
 
 
 def finish(
@@ -23,6 +27,7 @@ def finish(
     _fill_identity(event, source, flags)
     _fill_times(event, draft.time_known, context, source, flags)
     _check_ranges(event, draft.position)
+    event.credential_expires = _as_moment(event.credential_expires)
     kind = derive_action_kind(draft.claimed_kind, draft.tool, patterns)
     event.action_kind = kind.kind
     if kind.inferred:
@@ -70,6 +75,14 @@ def _fill_times(
     # The claimed time is kept: detectors cap it at the broker's append time.
     if event.start_time_unix_nano > context.broker_time_ms * 1_000_000 + int(source.max_future_skew_s * 1e9):
         flags.add("time_in_future")
+
+
+def _as_moment(text: str | None) -> str | None:
+    """A number as a moment (ISO 8601, UTC): ten digits in a row would be redacted as a phone number."""
+    match = _EPOCH.fullmatch(text or "")
+    if match is None:
+        return text
+    return datetime.fromtimestamp(int(match[1]), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _check_ranges(event: Event, position: int | None) -> None:

@@ -30,6 +30,20 @@ def test_a_whole_event_arrives_as_sent():
     assert event.channel == "stable"
 
 
+@pytest.mark.parametrize(
+    ("sent", "kept"),
+    [
+        ("1790002800", "2026-09-21T15:00:00Z"),
+        ("1790002800123", "2026-09-21T15:00:00Z"),
+        ("2026-09-21", "2026-09-21"),
+        ("17900028", "17900028"),
+    ],
+)
+def test_an_expiry_in_epoch_time_becomes_a_moment(sent, kept):
+    """A number of ten digits would be redacted as a phone number."""
+    assert decode_native(credential_expires=sent).credential_expires == kept
+
+
 def test_an_array_and_ndjson_are_items_in_order():
     events = [native(action=f"get_{n}") for n in range(3)]
     array = decode(json.dumps(events).encode())
