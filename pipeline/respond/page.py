@@ -17,8 +17,9 @@ from pipeline.respond.series import in_words
 from schemas.finding import Finding, Severity
 from schemas.incident import Incident
 
-TITLE_CHARS = 1_024
-"""The shortest limit of the services (PagerDuty's summary)."""
+TITLE_CHARS = 250
+"""The shortest limit on the way: what apprise leaves of a title, for most services."""
+NAME_CHARS, DONE_CHARS = 80, 100
 VALUE_CHARS = 300
 SQL_CHARS = 2_000
 SAMPLES = 5
@@ -78,13 +79,13 @@ def render(
     `insight` what the store knows besides, None where that is not known in time; `link` the address of the
     incident page; `runbook_url` where runbooks are; `plot` a picture of it.
     """
-    agent, environment = inert(incident.agent_id), inert(incident.environment)
+    agent, environment = inert(incident.agent_id, NAME_CHARS), inert(incident.environment, NAME_CHARS // 2)
     since = time_text(began_ms(finding, evidence, insight))
     resolved = "resolved before this page could be delivered: " if incident.status == "resolved" else ""
-    title = (
-        f"{_SIGNS[incident.severity]} {agent} in {environment}: {resolved}{_PREFIX.get(change, '')}"
-        f"{inert(finding.summary)}{_how_much(finding, insight)}; since {since}; {_trip_in_short(trip)}"
-    )
+    who = f"{_SIGNS[incident.severity]} {agent} in {environment}: {resolved}{_PREFIX.get(change, '')}"
+    what = f"{inert(finding.summary)}{_how_much(finding, insight)}"
+    done = f"; since {since}; {_cut(_trip_in_short(trip), DONE_CHARS)}"
+    title = f"{who}{_cut(what, max(TITLE_CHARS - len(who) - len(done), 1))}{done}"
     blocks = [
         [f"open: {link}"] if link else [],
         _what(incident, finding, late),
@@ -182,7 +183,7 @@ def is_safe_to_paste(sql: str) -> bool:
 def inert(text: str, limit_chars: int = VALUE_CHARS) -> str:
     """`text` as one line that no chat, mail or terminal obeys: no markup, mention, link or control."""
     visible = "".join(c if unicodedata.category(c)[0] != "C" else " " for c in text)
-    return _cut(visible.translate(_INERT).replace("://", "[://]"), limit_chars)
+    return _cut(visible.translate(_INERT).replace("://", "[:]//"), limit_chars)
 
 
 def _what(incident: Incident, finding: Finding, late: bool) -> list[str]:

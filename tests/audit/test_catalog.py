@@ -40,7 +40,7 @@ VIEWS = {
     "killswitch",
     "segments",
 }
-VIEWS |= {"checkpoints", "dead_letters", "erasures", "holds"}
+VIEWS |= {"checkpoints", "dead_letters", "erasures", "holds", "silences"}
 HOUR_MS = 3_600_000
 
 

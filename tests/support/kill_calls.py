@@ -26,7 +26,10 @@ FIRST_RUN = [
     ("mkdir", "directory of checkpoints"),
     ("replace", "key"),
     ("mkdir", "catalog"),
-    ("commit", "appends+consumed+deliveries+findings+incidents+pages+published+schema_version+targets"),
+    (
+        "commit",
+        "appends+consumed+deliveries+findings+incidents+links+numbers+pages+published+schema_version+silences+targets",
+    ),
 ]
 """What only a new folder sees, roughly in its order."""
 AT_STOP = [("mkdir", "snapshot"), *((call, "snapshot") for call in ("open", "write", "fsync", "replace"))]
@@ -51,6 +54,8 @@ COMMITTED = [
     "appends+consumed+findings+incidents+pages",
     "appends",
     "deliveries+pages+targets",
+    "deliveries+findings+incidents+links+pages+silences",
+    "incidents",
     "published",
     "consumer group",
 ]
