@@ -1,9 +1,12 @@
 """The command line: registers the verbs of `pipeline/commands/` and turns errors into messages."""
 
+import atexit
+import contextlib
 import importlib
 import os
 import sys
-from typing import Any
+import threading
+from typing import Any, NoReturn
 
 import typer
 
@@ -77,21 +80,28 @@ def build_app() -> typer.Typer:
 
 def main() -> None:
     """Entry point: no traceback reaches a user for anything auditfuse raises on purpose."""
+    leave(_run())
+
+
+def _run() -> int:  # noqa: PLR0911 (one for each way to end)
+    """Carry out the command; the exit code."""
     try:
         build_app()()
+    except SystemExit as leaving:
+        return leaving.code if isinstance(leaving.code, int) else int(leaving.code is not None)
     except AuditfuseError as error:
         sys.stderr.write(f"auditfuse: {error}\n")
-        sys.exit(error.exit_code)
+        return error.exit_code
     except BrokenPipeError:
-        sys.exit(1)
+        return 1
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         sys.stderr.write(
             f"auditfuse: {where}{error.strerror}; check that it is there, may be used and has room\n"
         )
-        sys.exit(2)
+        return 2
     except KeyboardInterrupt:
-        sys.exit(130)
+        return 130
     except Exception as error:
         # A defect of ours. Its text and traceback may hold content, so they are shown on request only.
         if os.environ.get(DEBUG_VARIABLE):
@@ -100,7 +110,24 @@ def main() -> None:
             f"auditfuse: unexpected {type(error).__name__}; nothing sealed is lost. This is a defect: "
             f"please report it, with the traceback that {DEBUG_VARIABLE}=1 shows.\n"
         )
-        sys.exit(2)
+        return 2
+    return 0
+
+
+def leave(code: int) -> NoReturn:
+    """End the process.
+
+    A daemon thread may still be in native code: a look-up that was left behind at its time limit. Python
+    would end it by unwinding its stack, which C++ answers with abort(). So do what Python does, but that.
+    """
+    if not any(thread.daemon for thread in threading.enumerate()):
+        sys.exit(code)
+    threading._shutdown()  # type: ignore[attr-defined]  # waits for all other threads
+    atexit._run_exitfuncs()  # pyright: ignore[reportPrivateUsage]
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(code)
 
 
 if __name__ == "__main__":
