@@ -10,6 +10,7 @@ import typer
 
 from pipeline.commands.chosen_store import StoreOption
 from pipeline.commands.times import as_text
+from pipeline.commands.who import who
 
 app = typer.Typer(help="Tell the detectors what is normal.", no_args_is_help=True)
 
@@ -45,7 +46,6 @@ def accept(
 
       auditfuse baseline accept invoice-agent --environment prod --by maria --reason "release 2.0"
     """
-    import getpass
     import json
 
     from pipeline.audit.control import AppendLog, AppendRow
@@ -58,7 +58,7 @@ def accept(
     from schemas.command import Command, Selector
 
     settings = load_config(config, store=store)
-    said_by, why = fit_texts(settings, by or getpass.getuser(), reason)
+    said_by, why = fit_texts(settings, who(by), reason)
     command = Command(
         id="accept_" + secrets.token_hex(6),
         command="accept_baseline",

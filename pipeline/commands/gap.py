@@ -1,6 +1,5 @@
 """`auditfuse gap`: what a person decides about a partition that has halted."""
 
-import getpass
 import json
 from pathlib import Path
 from typing import Annotated
@@ -8,6 +7,7 @@ from typing import Annotated
 import typer
 
 from pipeline.commands.chosen_store import StoreOption
+from pipeline.commands.who import who
 
 app = typer.Typer(help="Let a halted partition go on.", no_args_is_help=True)
 
@@ -74,8 +74,7 @@ def accept(
     audit_store = open_store(settings.store)
     reason = fit_reason(settings, reason)
     topic_id = find_topic_id(audit_store, topic, partition)
-    who = by or getpass.getuser()
-    accept_gap(audit_store, topic_id, partition, to=to, reason=reason, by=who, now_ms=system_now_ms)
+    accept_gap(audit_store, topic_id, partition, to=to, reason=reason, by=who(by), now_ms=system_now_ms)
     _report(topic_id, partition, to, as_json)
 
 
@@ -107,8 +106,9 @@ def resume(
     audit_store = open_store(settings.store)
     reason = fit_reason(settings, reason)
     topic_id = find_topic_id(audit_store, topic, partition)
-    who = by or getpass.getuser()
-    state = resume_partition(audit_store, topic_id, partition, reason=reason, by=who, now_ms=system_now_ms)
+    state = resume_partition(
+        audit_store, topic_id, partition, reason=reason, by=who(by), now_ms=system_now_ms
+    )
     _report(topic_id, partition, state.end, as_json)
 
 

@@ -1,6 +1,5 @@
 """`auditfuse incidents list|show|ack|resolve|link|export`: what is wrong now, and who has taken it on."""
 
-import getpass
 import json
 from enum import StrEnum
 from pathlib import Path
@@ -11,6 +10,7 @@ import typer
 from pipeline.commands.chosen_store import StoreOption
 from pipeline.commands.incident_export import export
 from pipeline.commands.incident_link import link
+from pipeline.commands.who import who
 
 if TYPE_CHECKING:
     from pipeline.commands.incident_look import Looked
@@ -105,7 +105,7 @@ def ack(
     """
     from pipeline.clock import system_now_ms
 
-    name = by or getpass.getuser()
+    name = who(by)
     kept = _fit(reason, config, store)
     _report(_open(config, store).acknowledge(incident, name, kept, system_now_ms()), as_json)
 
@@ -136,7 +136,7 @@ def resolve(
     """
     from pipeline.clock import system_now_ms
 
-    name = by or getpass.getuser()
+    name = who(by)
     kept = _fit(reason, config, store)
     said = verdict.value if verdict is not None else None
     _report(_open(config, store).resolve(incident, name, kept, system_now_ms(), said), as_json)

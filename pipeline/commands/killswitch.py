@@ -1,6 +1,5 @@
 """`auditfuse killswitch`: what is tripped, trip, ask for and approve a reset, step down, drill."""
 
-import getpass
 import sys
 import time
 from pathlib import Path
@@ -18,6 +17,7 @@ from pipeline.commands.killswitch_report import (
     report,
     report_answer,
 )
+from pipeline.commands.who import who
 from pipeline.errors import ConfigError
 from schemas.command import MODES, Command, Mode, Selector
 
@@ -100,7 +100,7 @@ def trip(
         )
     until_ms = None if minutes is None else int((time.time() + minutes * 60) * 1000)
     answer = _operator(config, store).trip(
-        selector, _mode(mode, MODES[1:]), by=_name(by), reason=_reason(reason), until_ms=until_ms
+        selector, _mode(mode, MODES[1:]), by=who(by), reason=_reason(reason), until_ms=until_ms
     )
     if isinstance(answer, Command):
         sys.stderr.write(
@@ -148,13 +148,13 @@ def reset(
         raise ConfigError("--steps chooses the mode itself: leave out --to and --approve")
     operator = _operator(config, store)
     if approve is not None:
-        answer = operator.approve_reset(approve, by=_name(by), reason=_reason(reason))
+        answer = operator.approve_reset(approve, by=who(by), reason=_reason(reason))
         report_answer(answer, json=json)
         return
     path: list[Mode] = [_mode(to or "on", MODES[:-1])]
     if steps:
         path = _path_to_on(operator.status(), trips or [])
-    answer = operator.request_reset(trips or [], by=_name(by), reason=_reason(reason), mode=path[0])
+    answer = operator.request_reset(trips or [], by=who(by), reason=_reason(reason), mode=path[0])
     report_answer(answer, json=json)
     if len(path) > 1 and not json:
         print(f"then, each by two people again: {', then '.join(path[1:])}")
@@ -177,7 +177,7 @@ def step_down(
 
       auditfuse killswitch step-down trip_5f0c77aa1b2c --by alice --reason "month end, reads are needed"
     """
-    answer = _operator(config, store).step_down(trips, by=_name(by), reason=_reason(reason))
+    answer = _operator(config, store).step_down(trips, by=who(by), reason=_reason(reason))
     report_answer(answer, json=json)
 
 
@@ -218,7 +218,7 @@ def drill(
             return
         print_drills(shown)
         return
-    result = run_drill(operator, operator.config, agent=agent, by=_name(by), seconds=seconds, each=clients)
+    result = run_drill(operator, operator.config, agent=agent, by=who(by), seconds=seconds, each=clients)
     if json:
         print_json(msgspec.to_builtins(result))
     else:
@@ -253,15 +253,6 @@ def _mode(text: str, allowed: tuple[Mode, ...]) -> Mode:
         if mode == text.replace("-", "_").lower():
             return mode
     raise ConfigError(f"the mode must be one of {', '.join(allowed)}")
-
-
-def _name(by: str | None) -> str:
-    if by:
-        return by
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError):
-        raise ConfigError("who are you? name yourself with --by") from None
 
 
 def _reason(reason: str) -> str:

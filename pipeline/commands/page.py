@@ -10,7 +10,9 @@ import typer
 from pipeline.commands.chosen_store import StoreOption
 
 if TYPE_CHECKING:
+    from pipeline.config import Config
     from pipeline.respond.insight import Insight
+    from pipeline.respond.sent import Sent
 
 app = typer.Typer(help="Try the targets of pages, and see what a page says.", no_args_is_help=True)
 
@@ -25,6 +27,8 @@ def test(
 ) -> None:
     """Send a sample page to one target and say whether it took it. With a sample plot, where it takes one.
 
+    The attempt is kept in the state database, where there is one: auditfuse readiness looks for it.
+
     Examples:
 
       auditfuse page test console
@@ -38,14 +42,17 @@ def test(
     from pipeline.respond.pager import ApprisePager, takes_plot
     from pipeline.respond.plot_png import sample_plot
 
-    respond = load_config(config).respond
+    loaded = load_config(config)
+    respond = loaded.respond
     names = [configured.name for configured in respond.all_targets()]
     if target not in names:
         raise ConfigError(f"there is no page target {target}; configured are: {', '.join(names)}")
     configured = respond.target(target)
     wants_plot = configured is not None and configured.plot and takes_plot(configured.resolved_url())
     plot = sample_plot(system_now_ms()) if wants_plot else None
-    sent = ApprisePager(respond).send(target, sample(f"test/{secrets.token_hex(4)}", system_now_ms(), plot))
+    page_id, started_ms = f"test/{secrets.token_hex(4)}", system_now_ms()
+    sent = ApprisePager(respond).send(target, sample(page_id, started_ms, plot))
+    _keep(loaded, page_id, target, sent, started_ms)
     if as_json:
         typer.echo(json.dumps({"target": target, "outcome": sent.outcome, "error": sent.error}))
     elif sent.outcome == "sent":
@@ -54,6 +61,27 @@ def test(
         typer.echo(f"{target} did not take the test page: {sent.error}", err=True)
     if sent.outcome != "sent":
         raise typer.Exit(2 if sent.outcome == "misconfigured" else 1)
+
+
+def _keep(config: "Config", page_id: str, target: str, sent: "Sent", started_ms: int) -> None:
+    """Record the attempt, where there is a state database already: trying a target makes none."""
+    from pipeline.clock import system_now_ms
+    from pipeline.errors import AuditfuseError
+    from pipeline.respond.attempts import record_delivery
+    from pipeline.respond.state import StateDatabase
+    from pipeline.respond.tables import sqlite_file
+
+    file = sqlite_file(config.state)
+    if file is not None and not file.exists():
+        return
+    now_ms, attempted = system_now_ms(), (page_id, target, 1)
+    state = StateDatabase(config.state.model_copy(update={"retry_for_ms": 2_000}), config.respond)
+    try:
+        state.write(lambda c: record_delivery(c, attempted, sent, now_ms, now_ms - started_ms))
+    except AuditfuseError as error:
+        typer.echo(f"The attempt is not kept: {error}", err=True)
+    finally:
+        state.close()
 
 
 @app.command()

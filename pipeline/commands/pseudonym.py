@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pipeline.commands.who import who
+
 if TYPE_CHECKING:
     from pipeline.config import Config
     from pipeline.keys import Keys
@@ -121,7 +123,7 @@ def _record(settings: Config, types: list[str], key_ids: list[str]) -> None:
     from pipeline.logs import configure_logs
 
     configure_logs(settings.log)
-    structlog.get_logger().info("pseudonyms looked up", by=getpass.getuser(), types=types, keys=key_ids)
+    structlog.get_logger().info("pseudonyms looked up", by=who(None), types=types, keys=key_ids)
 
 
 def _entry(one: Lookup) -> dict[str, str]:

@@ -1,6 +1,5 @@
 """`auditfuse silence add|list|end`: hold pages for a time, with an owner, a reason and an end."""
 
-import getpass
 import json
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pipeline.commands.chosen_store import StoreOption
+from pipeline.commands.who import who
 
 if TYPE_CHECKING:
     from pipeline.respond.config import RespondConfig
@@ -65,7 +65,7 @@ def add(
         detector=detector,
         environment=environment,
         until_ms=_until_ms(hours, until, now_ms),
-        by=by or getpass.getuser(),
+        by=who(by),
         reason=_fit(reason, config, store),
         holds_trips=trips,
         now_ms=now_ms,
@@ -128,7 +128,7 @@ def end(
     from pipeline.clock import system_now_ms
     from pipeline.respond.silences import end_silence
 
-    name, now_ms = by or getpass.getuser(), system_now_ms()
+    name, now_ms = who(by), system_now_ms()
     state, respond = _open(config, store)
     ended = end_silence(state, respond, silence, by=name, reason=_fit(reason, config, store), now_ms=now_ms)
     if as_json:

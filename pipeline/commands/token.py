@@ -1,12 +1,12 @@
 """`auditfuse token`: who may use the kill switch."""
 
-import getpass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from pipeline.commands.chosen_store import StoreOption
+from pipeline.commands.who import who
 
 if TYPE_CHECKING:
     from pipeline.killswitch.tokens import StoredToken, TokenFile
@@ -47,9 +47,7 @@ def create(
     """
     from pipeline.clock import system_now_ms
 
-    created = _file(config, store).create(
-        name, _role(role), by=_who(by), now_ms=system_now_ms(), days=expires
-    )
+    created = _file(config, store).create(name, _role(role), by=who(by), now_ms=system_now_ms(), days=expires)
     if as_json:
         _print_json({"token": created.secret, **_shown(created.token)})
         return
@@ -96,7 +94,7 @@ def revoke(
     """
     from pipeline.clock import system_now_ms
 
-    token = _file(config, store).revoke(name, by=_who(by), now_ms=system_now_ms())
+    token = _file(config, store).revoke(name, by=who(by), now_ms=system_now_ms())
     if as_json:
         _print_json(_shown(token))
     else:
@@ -119,17 +117,6 @@ def _role(text: str) -> Any:
     if text not in get_args(Role):
         raise ConfigError(f"the role must be one of {', '.join(get_args(Role))}")
     return text
-
-
-def _who(by: str | None) -> str:
-    from pipeline.errors import ConfigError
-
-    if by:
-        return by
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError):
-        raise ConfigError("who are you? name yourself with --by") from None
 
 
 def _shown(token: "StoredToken") -> dict[str, Any]:

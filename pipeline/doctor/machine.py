@@ -5,10 +5,9 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from sqlalchemy import make_url
-
 from pipeline.config import Config
 from pipeline.doctor.model import CheckResult, fails, warning, well
+from pipeline.respond.tables import sqlite_file
 
 LOW_SHARE, LOW_BYTES = 0.10, 5 * 1024**3
 FULL_SHARE, FULL_BYTES = 0.02, 512 * 1024**2
@@ -19,7 +18,7 @@ UNSYNCHRONISED = 5
 def disks(config: Config) -> Iterator[CheckResult]:
     """Room, and what must not share a volume."""
     places = {"store": config.store.local_directory, "journal": config.killswitch.journal}
-    file = sqlite_file(config)
+    file = sqlite_file(config.state)
     if file is not None:
         places["state database"] = file.parent
     for name, path in places.items():
@@ -57,12 +56,6 @@ def clock_is_synchronised() -> bool | None:
         return None
     state = int(libc.adjtimex(ctypes.create_string_buffer(512)))  # all zero: asks, changes nothing
     return None if state < 0 else state != UNSYNCHRONISED
-
-
-def sqlite_file(config: Config) -> Path | None:
-    """The state database's file; None where it is a server's."""
-    url = make_url(config.state.url.get_secret_value())
-    return Path(url.database) if url.get_backend_name() == "sqlite" and url.database else None
 
 
 def _room(name: str, path: Path) -> CheckResult:

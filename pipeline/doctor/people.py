@@ -5,7 +5,6 @@ from collections.abc import Iterator
 
 from pipeline.clock import NowMs
 from pipeline.config import Config
-from pipeline.doctor.machine import sqlite_file
 from pipeline.doctor.model import CheckResult, fails, warning, well
 from pipeline.errors import AuditfuseError
 from pipeline.killswitch.drill import last_good_drill, overdue
@@ -13,6 +12,7 @@ from pipeline.killswitch.operator import NoServerError, Operator
 from pipeline.killswitch.status import PartStatus
 from pipeline.respond.pager import ApprisePager
 from pipeline.respond.state import StateDatabase
+from pipeline.respond.tables import sqlite_file
 
 
 def page_targets(config: Config) -> Iterator[CheckResult]:
@@ -43,7 +43,7 @@ def page_targets(config: Config) -> Iterator[CheckResult]:
 
 def state_database(config: Config) -> Iterator[CheckResult]:
     """Whether it can be used, and what waits in it."""
-    file = sqlite_file(config)
+    file = sqlite_file(config.state)
     if file is not None and not file.exists():
         yield warning("state database", f"there is none at {file} yet", "the first run makes it")
         return

@@ -4,10 +4,10 @@ from collections.abc import Iterator
 
 from sqlalchemy import Connection, func, select
 
-from pipeline.doctor.machine import sqlite_file
 from pipeline.readiness.model import DAY_MS, Gate, Question, Subject, gate, listed
 from pipeline.respond import tables
 from pipeline.respond.state import StateDatabase
+from pipeline.respond.tables import sqlite_file
 
 QUESTION: Question = "logging and alerts"
 TRIED_WITHIN_DAYS = 30
@@ -31,7 +31,7 @@ def people(subject: Subject) -> Iterator[Gate]:
 
 def _taken(subject: Subject, targets: list[str]) -> set[str]:
     """The targets that have taken a page of late."""
-    file = sqlite_file(subject.config)
+    file = sqlite_file(subject.config.state)
     if file is not None and not file.exists():
         return set()
     table = tables.deliveries

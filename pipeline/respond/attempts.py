@@ -25,16 +25,8 @@ def record_attempt(
     elapsed_ms: int,
 ) -> None:
     """Store how an attempt went, and when the next one is due."""
-    connection.execute(
-        insert(tables.deliveries).values(
-            page_id=message.page_id,
-            target=message.target,
-            attempt=message.attempts + 1,
-            at_ms=at_ms,
-            elapsed_ms=elapsed_ms,
-            outcome=sent.outcome,
-            error=sent.error,
-        )
+    record_delivery(
+        connection, (message.page_id, message.target, message.attempts + 1), sent, at_ms, elapsed_ms
     )
     if sent.outcome == "sent":
         _mark_sent(connection, message, at_ms)
@@ -44,6 +36,24 @@ def record_attempt(
     failing_since_ms = _hold_target_back(connection, message, sent, at_ms, config)
     if at_ms - failing_since_ms >= config.dead_man_after_s * 1000:
         _tell_last_resort(connection, message.target, sent, config, since_ms=failing_since_ms, now_ms=at_ms)
+
+
+def record_delivery(
+    connection: Connection, attempted: tuple[str, str, int], sent: Sent, at_ms: int, elapsed_ms: int
+) -> None:
+    """The record of an attempt: (page id, target, number of the attempt) and how it went."""
+    page_id, target, attempt = attempted
+    connection.execute(
+        insert(tables.deliveries).values(
+            page_id=page_id,
+            target=target,
+            attempt=attempt,
+            at_ms=at_ms,
+            elapsed_ms=elapsed_ms,
+            outcome=sent.outcome,
+            error=sent.error,
+        )
+    )
 
 
 def _mark_sent(connection: Connection, message: Message, at_ms: int) -> None:

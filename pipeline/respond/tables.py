@@ -218,6 +218,12 @@ def open_engine(config: StateConfig) -> Engine:
     return engine
 
 
+def sqlite_file(config: StateConfig) -> Path | None:
+    """The file of an SQLite state database; None where it is a server's."""
+    url = make_url(config.url.get_secret_value())
+    return Path(url.database) if url.get_backend_name() == "sqlite" and url.database else None
+
+
 def _prepare_sqlite(connection: sqlite3.Connection, _record: Any) -> None:
     # Python's own transaction handling begins too late and only for some statements: _begin_sqlite does it.
     connection.isolation_level = None

@@ -1,16 +1,20 @@
 """`auditfuse incidents` and `auditfuse page` as a person on call uses them."""
 
+import getpass
 import json
 from pathlib import Path
 
 import pytest
+from sqlalchemy import select
 from support.respond import START_MS, found
 from support.webhook import running_webhook
 from typer.testing import CliRunner
 
 from pipeline.commands import incidents, page
+from pipeline.commands.who import who
 from pipeline.config import load_config
 from pipeline.errors import AuditfuseError, ConfigError
+from pipeline.respond import tables
 from pipeline.respond.state import StateDatabase
 
 RUN = CliRunner()
@@ -66,7 +70,8 @@ def test_an_unknown_incident_is_said_to_be_unknown(config: Path) -> None:
         run("show", "inc_x", "--config", str(config))
 
 
-def test_a_test_page_says_whether_it_arrived(config: Path) -> None:
+@pytest.mark.usefixtures("incident_id")
+def test_a_test_page_says_whether_it_arrived_and_is_kept(config: Path) -> None:
     with running_webhook() as webhook:
         target = f'[[respond.targets]]\nname = "hook"\nurl = "{webhook.url}"\n'
         config.write_text(config.read_text() + target)
@@ -81,3 +86,18 @@ def test_a_test_page_says_whether_it_arrived(config: Path) -> None:
         wrong = RUN.invoke(page.app, ["test", "nowhere", "--config", str(config)])
         assert isinstance(wrong.exception, ConfigError)
         assert "configured are: hook" in str(wrong.exception)
+    loaded = load_config(config)
+    state = StateDatabase(loaded.state, loaded.respond)
+    kept = select(tables.deliveries.c.target, tables.deliveries.c.outcome).order_by(tables.deliveries.c.seq)
+    rows = state.read(lambda connection: connection.execute(kept).all())
+    assert [tuple(row) for row in rows] == [("hook", "sent"), ("hook", "failed"), ("hook", "failed")]
+
+
+def test_a_user_without_a_name_is_asked_for_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unlisted() -> str:
+        raise KeyError("getpwuid(): uid not found: 10001")
+
+    monkeypatch.setattr(getpass, "getuser", unlisted)
+    with pytest.raises(ConfigError, match="name yourself with --by"):
+        who(None)
+    assert who("ana") == "ana"
