@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --require-hashes
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo test check lint format kafka docs fault-matrix fuzz fuzz-http page-trials tamper-matrix train-tagger lock clean
+.PHONY: help setup setup-dev demo test test-long check lint format kafka docs fault-matrix fuzz fuzz-http fuzz-input page-trials tamper-matrix test-faults train-tagger bench soak golden-release lock clean
 
 help:  ## List the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -46,6 +46,9 @@ demo: setup  ## The main job in under a minute, told as a story
 test: setup-dev  ## Every test, those on a real Kafka broker included
 	@$(BIN)/pytest --numprocesses logical --dist loadfile --no-loadscope-reorder
 
+test-long: setup-dev  ## The same in their long forms: more seeds, more kills, more cases (half an hour on two cores)
+	@AUDITFUSE_LONG=1 $(BIN)/pytest --numprocesses logical --dist loadfile --no-loadscope-reorder
+
 lint: setup-dev  ## Format, lint, types and import contracts
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
@@ -73,6 +76,12 @@ fuzz: setup-dev  ## Redaction against stock Presidio on made-up texts: SECONDS=6
 fuzz-http: setup-dev  ## Every HTTP endpoint against its OpenAPI document: EXAMPLES=500
 	@AUDITFUSE_FUZZ_EXAMPLES=$(or $(EXAMPLES),500) $(BIN)/python -m pytest -q tests/killswitch/test_openapi.py
 
+fuzz-input: setup-dev  ## Mutated messages and requests through the whole way in: COUNT=1000000, SEED=1
+	@PYTHONPATH=tests $(BIN)/python -m support.fuzz_input $(if $(COUNT),--count $(COUNT)) $(if $(SEED),--seed $(SEED))
+
+test-faults: setup-dev  ## Process, broker and network faults on a Kafka cluster, half an hour: MINUTES=30, SEED=1
+	@PYTHONPATH=tests $(BIN)/python -m support.fault_run $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED)) $(if $(NEWER),--newer $(NEWER))
+
 page-trials: setup-dev  ## Paging under stress: 10,000 findings in a minute, targets down for an hour, 200 kills
 	@PYTHONPATH=tests $(BIN)/python -m support.page_trials storm
 	@PYTHONPATH=tests $(BIN)/python -m support.page_trials outage
@@ -85,11 +94,21 @@ train-tagger: $(VENV)/.setup-train  ## The model of names anew: corpus, training
 	@$(BIN)/python -m training.corpus --out build/corpus --seed 0
 	@$(BIN)/python -m training.tagger --corpus build/corpus --seed 0
 
+bench: setup-dev  ## The whole system measured, beside a plain script and other tools: ROUNDS=5, RIVALS=1
+	@$(BIN)/python -m benchmarks.bench $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(SECONDS),--seconds $(SECONDS)) $(if $(RIVALS),--rivals)
+
+soak: setup-dev  ## Two hours at half rate, and whether anything grows: HOURS=2
+	@$(BIN)/python -m benchmarks.soak $(if $(HOURS),--hours $(HOURS))
+
 bench-% eval-%: setup-dev
 	@$(BIN)/python -m benchmarks.$(subst -,_,$@)
 
+golden-release: setup-dev  ## What a release stores, for the tests of upgrades: VERSION=0.1.0, once for each release
+	@test -n "$(VERSION)" || { echo "say which: make golden-release VERSION=0.1.0" >&2; exit 2; }
+	@cd tests && PYTHONPATH=.:.. ../$(BIN)/python -m support.release upgrades/golden/$(VERSION)
+
 lock:  ## Make the lock files anew from pyproject.toml (needs uv)
-	uv pip compile --quiet --python-version 3.11 --generate-hashes --no-annotate --no-header --extra build --extra s3 pyproject.toml -o requirements.lock
+	uv pip compile --quiet --python-version 3.11 --generate-hashes --no-annotate --no-header --extra build --extra postgres --extra s3 pyproject.toml -o requirements.lock
 	uv pip compile --quiet --python-version 3.11 --generate-hashes --no-annotate --no-header --extra build --extra dev --extra broker-fallback pyproject.toml -o requirements-dev.lock
 	uv pip compile --quiet --python-version 3.11 --generate-hashes --no-annotate --no-header --extra build --extra train --constraint requirements-dev.lock pyproject.toml -o requirements-train.lock
 

@@ -189,7 +189,8 @@ class RuleDetector(Detector, Protocol):
 
     Rows have SIGNAL_SCHEMA and the derived columns of `pipeline.detect.columns`; repeats are left out. A call
     brings rows of one partition in its order. Which conclusions come, over all calls, must not depend on
-    how partitions take turns or how rows are cut into calls.
+    how partitions take turns or how rows are cut into calls. Where detection is shared out, it brings rows of
+    some agents only, unless the class says `across_agents = True`.
     """
 
     def observe(self, rows: pl.DataFrame) -> list[Conclusion]:

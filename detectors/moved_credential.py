@@ -32,6 +32,7 @@ class MovedCredential(PeriodRule):
     policy: ClassVar[str] = "credentials"
     severity: ClassVar[Severity] = "critical"
     runbook: ClassVar[str] = runbook_of(name)
+    across_agents: ClassVar[bool] = True
     needs: ClassVar[tuple[str, ...]] = ("credential_id", "environment")
     looks_at: ClassVar[tuple[str, ...]] = ("credential_id",)
     columns: ClassVar[dict[str, type]] = {"credential": str, "env": str, "agent": str, "via": str}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from detectors.base import Conclusion, Watermark
@@ -14,7 +15,7 @@ MAX_ROWS = 500_000
 """Distinct rows that wait at most; beyond it the oldest period is judged early."""
 
 
-class PeriodRule:
+class PeriodRule(ABC):
     """Base of detectors that collect distinct rows of each period and judge them together.
 
     Late rows are left out: whether they come before or after the judgement depends on arrival. So are those
@@ -32,13 +33,13 @@ class PeriodRule:
         self._closed = -1
         """Periods below this one are judged and done."""
 
+    @abstractmethod
     def collect(self, rows: pl.DataFrame) -> pl.DataFrame:
         """The rows that matter, with `columns` and `event_ms`."""
-        raise NotImplementedError
 
+    @abstractmethod
     def judge(self, period: int, rows: pl.DataFrame) -> list[Conclusion]:
         """What a whole period proves; `rows` has `columns` and `first_ms`, sorted. Periods come in order."""
-        raise NotImplementedError
 
     def observe(self, rows: pl.DataFrame) -> list[Conclusion]:
         """Nothing is proven before the period has ended."""

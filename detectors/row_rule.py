@@ -1,7 +1,8 @@
-"""The form of rules that a single row violates: reported once per key, labels and hour of append time."""
+"""The form of rules that are violated: reported once per key, labels and hour of append time."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import OrderedDict
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
@@ -32,17 +33,15 @@ class Violation(NamedTuple):
     labels: tuple[str, ...]
 
 
-class RowRule:
-    """Base of detectors that judge each row by itself. A subclass says which rows violate, and in which
-    words; the words depend on the labels alone, so that it does not matter which row came first.
+class ViolationRule(ABC):
+    """Base of detectors that report a violation once a period. A subclass says in which words; the words
+    depend on the labels alone, so that it does not matter which row came first.
 
     Bound, punctual rows on the broker's clock may trip.
     """
 
     labels: ClassVar[tuple[str, ...]] = ()
     """What is told apart beside (environment, agent): the tool, the scope … "" is left out."""
-    looks_at: ClassVar[tuple[str, ...]] = ()
-    """Columns that `violations` needs besides those of whose row it is; none: all. Fewer are faster."""
     period_ms: ClassVar[int] = HOUR_MS
     """How long the same violation is not reported again; an hour or a day, of append time."""
 
@@ -50,13 +49,9 @@ class RowRule:
         self._reported = Remembered[Violation]()
         self._counts: OrderedDict[tuple[Key, int], int] = OrderedDict()
 
-    def violations(self, rows: pl.DataFrame) -> pl.DataFrame:
-        """The rows that violate, with a string column `label.NAME` for each of `labels`."""
-        raise NotImplementedError
-
+    @abstractmethod
     def say(self, labels: Mapping[str, str]) -> str:
         """One line in plain words. Where there were too many different ones, the labels are "…"."""
-        raise NotImplementedError
 
     def condition(self, labels: Mapping[str, str]) -> str:  # noqa: ARG002 (for those who have labels)
         """SQL that picks the violating events."""
@@ -66,33 +61,12 @@ class RowRule:
         """Numbers and names that explain it: of the labels and the configuration."""
         return dict(labels)
 
-    def observe(self, rows: pl.DataFrame) -> list[Conclusion]:
-        """What these rows prove."""
-        import polars as pl
-
-        found = self.violations(rows.select(*WHOSE, *self.looks_at) if self.looks_at else rows)
-        if found.is_empty():
-            return []
-        names = [f"label.{name}" for name in self.labels]
-        period = (pl.col("step") // (self.period_ms // STEP_MS)).alias("period")
-        whose = ["env", "agent", "via", "late", "period"]
-        first = (
-            found.with_columns(period, pl.col(names).str.slice(0, MAX_LABEL_CHARACTERS))
-            .unique([*whose, *names], keep="first", maintain_order=True)
-            .sort(*whose, *names)
-            .select(*whose, *names, pl.format("{}/{}/{}/{}", "topic_id", "partition", "offset", "item"))
-        )
-        return [
-            conclusion
-            for env, agent, via, late, period, *labels, row in first.iter_rows()
-            if (conclusion := self._take(Violation(Key(env, agent, via, late), period, tuple(labels)), row))
-        ]
-
-    def close(self, watermark: Watermark) -> list[Conclusion]:  # noqa: ARG002 (nothing waits)
+    def close(self, watermark: Watermark) -> list[Conclusion]:  # noqa: ARG002 (for those who wait)
         """Nothing waits."""
         return []
 
     def _take(self, violation: Violation, row: str) -> Conclusion | None:
+        """What a violation concludes, shown by a row identity; None where it was reported."""
         key_period = violation[:2]
         count = self._counts.get(key_period, 0)
         if count > MAX_PER_PERIOD or not self._reported.add(violation):
@@ -134,6 +108,39 @@ class RowRule:
             Violation(Key(*row[:4]), row[4], tuple(row[5:])) for row in state["reported"]
         )
         self._counts = OrderedDict(((Key(*row[:4]), row[4]), row[5]) for row in state["counts"])
+
+
+class RowRule(ViolationRule):
+    """Base of detectors that judge each row by itself. A subclass says which rows violate."""
+
+    looks_at: ClassVar[tuple[str, ...]] = ()
+    """Columns that `violations` needs besides those of whose row it is; none: all. Fewer are faster."""
+
+    @abstractmethod
+    def violations(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """The rows that violate, with a string column `label.NAME` for each of `labels`."""
+
+    def observe(self, rows: pl.DataFrame) -> list[Conclusion]:
+        """What these rows prove."""
+        import polars as pl
+
+        found = self.violations(rows.select(*WHOSE, *self.looks_at) if self.looks_at else rows)
+        if found.is_empty():
+            return []
+        names = [f"label.{name}" for name in self.labels]
+        period = (pl.col("step") // (self.period_ms // STEP_MS)).alias("period")
+        whose = ["env", "agent", "via", "late", "period"]
+        first = (
+            found.with_columns(period, pl.col(names).str.slice(0, MAX_LABEL_CHARACTERS))
+            .unique([*whose, *names], keep="first", maintain_order=True)
+            .sort(*whose, *names)
+            .select(*whose, *names, pl.format("{}/{}/{}/{}", "topic_id", "partition", "offset", "item"))
+        )
+        return [
+            conclusion
+            for env, agent, via, late, period, *labels, row in first.iter_rows()
+            if (conclusion := self._take(Violation(Key(env, agent, via, late), period, tuple(labels)), row))
+        ]
 
 
 def quoted(text: str) -> str:

@@ -12,7 +12,7 @@ from detectors.base import Case, Conclusion, DetectorConfig, Watermark, runbook_
 from detectors.key import Key
 from detectors.nesting import COLUMNS, Nesting
 from detectors.policy_rule import Matching, PolicyRule
-from detectors.row_rule import OTHERS, RowRule, Violation, quoted
+from detectors.row_rule import OTHERS, Violation, ViolationRule, quoted
 from detectors.session_counts import Runs, Steps, longest_run
 from detectors.window import DAY_MS, HOUR_MS, STEP_MS
 from schemas.finding import Severity
@@ -66,7 +66,7 @@ class RunawaySessionConfig(DetectorConfig):
     """Spans whose place in their trace is known; beyond it the oldest are forgotten."""
 
 
-class RunawaySession(RowRule):
+class RunawaySession(ViolationRule):
     """Sessions of bound sources that outgrow a limit, at once. Traces where there is no session id."""
 
     name: ClassVar[str] = "runaway_session"
@@ -75,6 +75,7 @@ class RunawaySession(RowRule):
     policy_optional: ClassVar[bool] = True
     severity: ClassVar[Severity] = "warning"
     runbook: ClassVar[str] = runbook_of(name)
+    across_agents: ClassVar[bool] = True
     needs: ClassVar[tuple[str, ...]] = ("session_id", "trace_id", "parent_span_id")
     labels: ClassVar[tuple[str, ...]] = ("limit", "session")
     period_ms: ClassVar[int] = HALF_DAY_MS

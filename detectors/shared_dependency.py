@@ -85,6 +85,7 @@ class SharedDependency:
     Config: ClassVar[type[DetectorConfig]] = SharedDependencyConfig
     severity: ClassVar[Severity] = "warning"
     runbook: ClassVar[str] = runbook_of(name)
+    across_agents: ClassVar[bool] = True
     needs: ClassVar[tuple[str, ...]] = ("action", "target", "outcome")
     cases: ClassVar[tuple[Case, ...]] = (
         Case(

@@ -52,6 +52,7 @@ class Silence:
     Config: ClassVar[type[DetectorConfig]] = SilenceConfig
     severity: ClassVar[Severity] = "warning"
     runbook: ClassVar[str] = runbook_of(name)
+    across_agents: ClassVar[bool] = True
     needs: ClassVar[tuple[str, ...]] = ("agent_id",)
     cases: ClassVar[tuple[Case, ...]] = (
         Case(

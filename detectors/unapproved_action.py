@@ -88,6 +88,7 @@ class UnapprovedAction:
     policy: ClassVar[str] = "approvals"
     severity: ClassVar[Severity] = "critical"
     runbook: ClassVar[str] = runbook_of(name)
+    across_agents: ClassVar[bool] = True
     needs: ClassVar[tuple[str, ...]] = ("action",)
     cases: ClassVar[tuple[Case, ...]] = (
         Case(

@@ -4,6 +4,7 @@ Its snapshot stands beside those of detection, with sealed ends of its own. It i
 what follows is folded without a gap: an approval told without its use would be good again.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import polars as pl
@@ -26,7 +27,7 @@ class ApprovalsFold:
         self._path = directory / FILE
         self._ends: dict[Partition, int] = {}
 
-    def begin(self, folded_from: dict[Partition, int], not_before_ms: int) -> None:
+    def begin(self, folded_from: Mapping[Partition, int], not_before_ms: int) -> None:
         """Detection folds again from these ends: go on from the snapshot, or know nothing before them. One
         that was saved before a time (an erasure) is removed."""
         try:

@@ -27,11 +27,13 @@ VERBS = (
     "catalog",
     "compact",
     "erase",
+    "thin",
     "redact",
     "pseudonym",
     "replay",
     "explain",
     "doctor",
+    "bench",
     "readiness",
     "rollout",
 )
@@ -40,6 +42,7 @@ GROUPS = (
     "hold",
     "retention",
     "dead_letters",
+    "topics",
     "incidents",
     "silence",
     "page",
@@ -48,6 +51,7 @@ GROUPS = (
     "config",
     "checkpoint",
     "keys",
+    "state",
     "baseline",
     "token",
 )
@@ -80,11 +84,11 @@ def build_app() -> typer.Typer:
 
 def main() -> None:
     """Entry point: no traceback reaches a user for anything auditfuse raises on purpose."""
-    leave(_run())
+    leave(run())
 
 
-def _run() -> int:  # noqa: PLR0911 (one for each way to end)
-    """Carry out the command; the exit code."""
+def run() -> int:  # noqa: PLR0911 (one for each way to end)
+    """Carry out the command of `sys.argv`; the exit code. Unlike `main` it does not end the process."""
     try:
         build_app()()
     except SystemExit as leaving:

@@ -15,6 +15,7 @@ from pipeline.clock import NowMs
 from pipeline.detect.model import Found
 from pipeline.errors import AuditfuseError
 from pipeline.respond.state import ConsumedElsewhere, StateDatabase
+from pipeline.respond.tables import ALL
 from pipeline.tail import Key
 
 log = structlog.get_logger()
@@ -29,8 +30,11 @@ MAX_WAITING = 4_096
 class Commits:
     """The transactions of one watch, in its order. `put` never waits for the database."""
 
-    def __init__(self, state: StateDatabase, on_committed: Callable[[], None], now_ms: NowMs) -> None:
-        """`on_committed` is called whenever there may be something to tell."""
+    def __init__(
+        self, state: StateDatabase, on_committed: Callable[[], None], now_ms: NowMs, shard: str = ALL
+    ) -> None:
+        """`on_committed` is called whenever there may be something to tell. `shard`: whose ends they are."""
+        self._shard = shard
         self._state = state
         self._on_committed = on_committed
         self._now_ms = now_ms
@@ -68,7 +72,7 @@ class Commits:
     def begin(self) -> Mapping[Key, int]:
         """Forget what waits; returns the stored ends, to build detection from. Raises StateUnavailable."""
         with self._database:
-            ends = self._state.sealed_ends()
+            ends = self._state.sealed_ends(self._shard)
             with self._queue:
                 self._found, self._trips = [], {}
                 self._folded, self._committed = dict(ends), ends
@@ -103,7 +107,7 @@ class Commits:
             }
             if not steps and not found:
                 return
-            self._state.consume(found, steps, self._now_ms(), trips)
+            self._state.consume(found, steps, self._now_ms(), trips, self._shard)
             with self._queue:
                 self._committed = ends
                 del self._found[: len(found)]
@@ -113,9 +117,10 @@ class Commits:
             self._on_committed()
 
     def resolve_quiet(self) -> None:
-        """Resolve quiet incidents now and then, while nothing waits that may belong to one."""
+        """Resolve quiet incidents now and then, while nothing waits that may belong to one. Of a shard, whose
+        findings are not all, it resolves none: the responder does."""
         now = time.monotonic()
-        if now < self._quiet_check_at or not self._is_following or not self.is_empty:
+        if self._shard != ALL or now < self._quiet_check_at or not self._is_following or not self.is_empty:
             return
         self._quiet_check_at = now + QUIET_CHECK_INTERVAL_S
         with self._database:

@@ -21,6 +21,7 @@ from pydantic_settings import (
 from detectors.policy import Policy
 from pipeline.audit.checkpoint.config import CheckpointConfig
 from pipeline.audit.erase.config import ErasureConfig, RetentionRule
+from pipeline.audit.erase.thin_config import ThinningConfig
 from pipeline.audit.objects.s3_config import cache_name, is_url
 from pipeline.audit.readers.config import ReadersConfig
 from pipeline.audit.store import StoreConfig
@@ -31,10 +32,11 @@ from pipeline.errors import ConfigError
 from pipeline.keys import KeysConfig
 from pipeline.killswitch.config import KillSwitchConfig
 from pipeline.logs import LogConfig
-from pipeline.publish_config import DeadLettersConfig
+from pipeline.publish.config import DeadLettersConfig, RedactedConfig
 from pipeline.receive.config import ReceiverConfig
 from pipeline.redact.config import RedactionConfig
 from pipeline.respond.config import RespondConfig, StateConfig
+from pipeline.signals_topic.config import SignalsConfig
 from pipeline.topics.kafka_config import KafkaConfig
 from pipeline.topics.local_files import LocalTopicsConfig
 from pipeline.worker_config import WorkerConfig
@@ -57,6 +59,7 @@ class Config(BaseSettings):
     checkpoint: CheckpointConfig = CheckpointConfig()
     erasure: ErasureConfig = ErasureConfig()
     retention: tuple[RetentionRule, ...] = ()
+    thinning: ThinningConfig = ThinningConfig()
     state: StateConfig = StateConfig()
     kafka: KafkaConfig = KafkaConfig()
     topics: LocalTopicsConfig = LocalTopicsConfig()
@@ -65,8 +68,10 @@ class Config(BaseSettings):
     worker: WorkerConfig = WorkerConfig()
     redaction: RedactionConfig = RedactionConfig()
     dead_letters: DeadLettersConfig = DeadLettersConfig()
+    redacted: RedactedConfig = RedactedConfig()
     detect: DetectConfig = DetectConfig()
     respond: RespondConfig = RespondConfig()
+    signals: SignalsConfig = SignalsConfig()
     killswitch: KillSwitchConfig = KillSwitchConfig()
     http: ReceiverConfig = ReceiverConfig()
     log: LogConfig = LogConfig()
@@ -90,19 +95,40 @@ class Config(BaseSettings):
             twice = sorted({value for value in values if values.count(value) > 1})
             if twice:
                 raise ValueError(f"two sources have the {attribute} {twice[0][1]!r}; each needs its own")
-        output = (self.dead_letters.kind == "kafka", self.dead_letters.topic)
-        if any((source.kind == "kafka", source.topic) == output for source in self.sources):
-            raise ValueError(f"dead_letters.topic {output[1]!r} is a source's topic; it needs its own")
+        self._require_own_topics()
         store, keys = self.store.local_directory.absolute(), self.keys.path.absolute()
         if keys.is_relative_to(store):
             raise ValueError(f"keys.path {keys} lies in the store; keys must be kept outside it")
         self.checkpoint.require_outside(store)
+        if self.redacted.topic and self.redacted.max_message_bytes > self.kafka.max_request_bytes:
+            raise ValueError("redacted.max_message_bytes must not exceed kafka.max_request_bytes")
         if self.killswitch.journal.absolute().is_relative_to(store):
             raise ValueError("killswitch.journal lies in the store; a trip must survive the store's loss")
         readers = self.readers.path.absolute() if self.readers.path else None
         if readers and (readers.is_relative_to(store) or store.is_relative_to(readers)):
             raise ValueError(f"readers.path {readers} and the store overlap; the copy needs its own place")
         return self
+
+    def _require_own_topics(self) -> None:
+        """What is written must not be read as events, nor two things be written into one topic."""
+        users = {(source.kind == "kafka", source.topic): "a source's topic" for source in self.sources}
+        written = {
+            "dead_letters.topic": (self.dead_letters.kind == "kafka", self.dead_letters.topic),
+            "redacted.topic": (self.redacted.kind == "kafka", self.redacted.topic),
+            "killswitch.topic": (True, self.killswitch.topic),
+            "signals.topic": (True, self.signals.topic),
+            **{
+                f"checkpoint.anchors.{number}.topic": (True, anchor.topic)
+                for number, anchor in enumerate(self.checkpoint.anchors)
+                if anchor.kind == "kafka"
+            },
+        }
+        for option, (is_kafka, topic) in written.items():
+            if topic is None:
+                continue
+            if other := users.get((is_kafka, topic)):
+                raise ValueError(f"{option} {topic!r} is {other}; it needs its own")
+            users[is_kafka, topic] = option
 
 
 def load_config(path: Path | None = None, *, store: str | Path | None = None) -> Config:

@@ -3,26 +3,21 @@
 Apart from the pipeline, so that load there never delays the switch.
 """
 
-import asyncio
-import contextlib
 import socket
 import ssl
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import msgspec
 import structlog
 import uvicorn
 from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import Response
-from starlette.routing import BaseRoute, Route
+from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from pipeline import metrics
-from pipeline.errors import AuditfuseError, ConfigError
+from pipeline.errors import ConfigError
+from pipeline.health_app import Conditions, Readiness, answering_errors, health_routes
 from pipeline.killswitch import http, lease_server, ofrep
 from pipeline.killswitch.auth import Authenticator, local_token
 from pipeline.killswitch.config import KillSwitchConfig
@@ -30,8 +25,8 @@ from pipeline.killswitch.drill_http import DrillEndpoints
 from pipeline.killswitch.health import fault_of
 from pipeline.killswitch.lease_server import LeaseServer
 from pipeline.killswitch.peer_server import PeerEndpoint
-from pipeline.killswitch.protocol import bounded_protocol
-from pipeline.killswitch.server import ControlEndpoints, DeniedError, refusal
+from pipeline.killswitch.protocol import LOOP, bounded_protocol
+from pipeline.killswitch.server import ControlEndpoints, allowed
 from pipeline.killswitch.switch import KillSwitch
 from pipeline.killswitch.tokens import TokenWatch
 
@@ -39,13 +34,6 @@ START_TIMEOUT_S = 10.0
 STOP_TIMEOUT_S = 5.0
 BACKLOG = 2048
 
-Readiness = Callable[[], dict[str, bool]]
-"""What must hold before this process is ready, by name."""
-
-Conditions = Callable[[], dict[str, str]]
-"""What does not work although the rest goes on, by name, with the reason."""
-
-OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 FAILED = b'{"errorCode":"GENERAL","errorDetails":"the request failed inside auditfuse; its log says why"}'
 
 log = structlog.get_logger()
@@ -60,10 +48,11 @@ class ControlApp:
     """The ASGI application. Flags and leases go round the router: theirs are the hot paths."""
 
     def __init__(
-        self, flags: ofrep.Ofrep, leases: LeaseServer, rest: Starlette, on_close: Sequence[Callable[[], None]]
+        self, rest: Starlette, ways: Mapping[str, ASGIApp], on_close: Sequence[Callable[[], None]]
     ) -> None:
+        """`ways`: what goes round the router, by path."""
         self._on_close = on_close
-        self._ways = ((ofrep.PATH, flags), (lease_server.PATH, leases))
+        self._ways = tuple(ways.items())
         self.rest = rest
         self._app = _last_resort(self._route)
 
@@ -96,24 +85,52 @@ def build_control_app(
     `readiness` decides what `/readyz` answers, `conditions` are told there without deciding it.
     """
     config = switch.config
+    watch = TokenWatch(config.journal)
+    authenticator = _authenticator(config, watch)
+    for warning in config.warnings(has_tokens=authenticator.has_tokens):
+        log.warning(f"kill switch: {warning}")
+    endpoints = ControlEndpoints(switch, authenticator)
+    rest = answering_errors(
+        [
+            *endpoints.routes(),
+            *PeerEndpoint(endpoints).routes(),
+            *DrillEndpoints(endpoints).routes(),
+            *pages(endpoints),
+            *health_routes(readiness, conditions, endpoints.allow),
+        ]
+    )
+    flags, leases = ofrep.Ofrep(switch, authenticator), LeaseServer(switch, authenticator)
+    return ControlApp(
+        rest,
+        {ofrep.PATH: flags, lease_server.PATH: leases},
+        on_close=(leases.close, watch.stop),
+    )
+
+
+def build_health_app(config: KillSwitchConfig, readiness: Readiness, conditions: Conditions) -> ControlApp:
+    """The application of a process that serves no kill switch: whether it works, for the same callers."""
+    watch = TokenWatch(config.journal)
+    authenticator = _authenticator(config, watch)
+
+    def allow(request: Request, right: str) -> object:
+        return allowed(authenticator, request, right)
+
+    rest = answering_errors(health_routes(readiness, conditions, allow))
+    return ControlApp(rest, {}, on_close=(watch.stop,))
+
+
+def _authenticator(config: KillSwitchConfig, watch: TokenWatch) -> Authenticator:
     try:
         token = local_token(config.journal)
     except OSError as error:
         log.error("no operator token: the journal cannot be written", fault=fault_of(error))
         token = None
-    watch = TokenWatch(config.journal)
-    authenticator = Authenticator(
+    return Authenticator(
         config.tokens,
         token,
         ofrep_open_on_loopback=config.ofrep_open_on_loopback,
         stored=lambda: watch.known,
     )
-    for warning in config.warnings(has_tokens=authenticator.has_tokens):
-        log.warning(f"kill switch: {warning}")
-    endpoints = ControlEndpoints(switch, authenticator)
-    rest = _routed(endpoints, readiness, conditions, pages(endpoints))
-    flags, leases = ofrep.Ofrep(switch, authenticator), LeaseServer(switch, authenticator)
-    return ControlApp(flags, leases, rest, on_close=(leases.close, watch.stop))
 
 
 def _last_resort(inner: ASGIApp) -> ASGIApp:
@@ -135,45 +152,6 @@ def _last_resort(inner: ASGIApp) -> ASGIApp:
                 await http.respond(send, 500, FAILED)
 
     return app
-
-
-def _routed(
-    endpoints: ControlEndpoints, readiness: Readiness, conditions: Conditions, pages: Sequence[BaseRoute]
-) -> Starlette:
-    async def healthz(request: Request) -> Response:
-        del request
-        return Response(b'{"status":"ok"}', media_type="application/json")
-
-    async def readyz(request: Request) -> Response:
-        del request
-        parts = readiness()
-        ready = all(parts.values())
-        body = msgspec.json.encode({"ready": ready, "parts": parts, "conditions": conditions()})
-        return Response(body, 200 if ready else 503, media_type="application/json")
-
-    async def show_metrics(request: Request) -> Response:
-        endpoints.allow(request, "view")
-        return Response(metrics.exposition(), headers={"content-type": OPENMETRICS})
-
-    async def answer_error(request: Request, error: Exception) -> Response:
-        del request
-        if isinstance(error, DeniedError):
-            with contextlib.suppress(asyncio.CancelledError):  # a server that stops answers at once
-                await asyncio.sleep(error.delay_s)
-        return refusal(error)
-
-    return Starlette(
-        routes=[
-            *endpoints.routes(),
-            *PeerEndpoint(endpoints).routes(),
-            *DrillEndpoints(endpoints).routes(),
-            *pages,
-            Route("/healthz", healthz, methods=["GET"]),
-            Route("/readyz", readyz, methods=["GET"]),
-            Route("/metrics", show_metrics, methods=["GET"]),
-        ],
-        exception_handlers=dict.fromkeys((AuditfuseError, http.BodyError, HTTPException), answer_error),
-    )
 
 
 class RunningServer:
@@ -221,7 +199,7 @@ def serve_in_thread(app: ASGIApp, host: str, port: int, tls: KillSwitchConfig | 
     server = uvicorn.Server(
         uvicorn.Config(
             app,
-            loop="uvloop",
+            loop=LOOP,
             http=bounded_protocol(),
             ws="none",
             lifespan="off",

@@ -4,7 +4,6 @@ One directory holds them all, a file a key (hex). An environment variable AUDITF
 takes the place of a file, for platforms that inject secrets.
 """
 
-import hashlib
 import hmac
 import os
 import re
@@ -49,7 +48,7 @@ class Keys:
 
     def hmac_hex(self, name: str, content: bytes) -> str:
         """HMAC-SHA256 of `content` under the key `name`, as 64 hex digits."""
-        return hmac.new(self.get(name), content, hashlib.sha256).hexdigest()
+        return hmac.digest(self.get(name), content, "sha256").hex()
 
     def _from_environment(self, name: str) -> bytes | None:
         variable = "AUDITFUSE_KEY_" + re.sub(r"[^A-Z0-9]", "_", name.upper())

@@ -2,6 +2,8 @@
 
 import logging
 import sys
+import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict
@@ -21,6 +23,8 @@ class LogConfig(BaseModel):
     """The least severe level that is written."""
 
 
+SPARING_S = 10.0
+"""A library says the same at most once in so long: while a broker is away it would hundreds of times."""
 LIBRARIES = ("aiokafka", "apprise", "uvicorn", "openfeature")
 """Without Presidio: `redact/find/finders.py` must see what it logs, and lets none of it through."""
 
@@ -56,9 +60,33 @@ def configure_logs(config: LogConfig) -> None:
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
         )
     )
+    handler.addFilter(Sparing())
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
     for name in LIBRARIES:
         logging.getLogger(name).setLevel(logging.ERROR)
+
+
+class Sparing(logging.Filter):
+    """Lets one line of each kind through in SPARING_S; the next one says how many were left out."""
+
+    def __init__(self, clock_s: Callable[[], float] = time.monotonic) -> None:
+        super().__init__()
+        self._clock_s = clock_s
+        self._next_s: dict[tuple[str, int], float] = {}
+        self._left_out: dict[tuple[str, int], int] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether the line is written. Lines are of one kind where they come from one place."""
+        kind = (record.pathname, record.lineno)
+        now_s = self._clock_s()
+        if now_s < self._next_s.get(kind, 0.0):
+            self._left_out[kind] = self._left_out.get(kind, 0) + 1
+            return False
+        self._next_s[kind] = now_s + SPARING_S
+        if left_out := self._left_out.pop(kind, 0):
+            record.msg = f"{record.getMessage()} (and {left_out} more like it before)"
+            record.args = None
+        return True
 
 
 def _drop_traceback(logger: object, method: str, event: "EventDict") -> "EventDict":

@@ -5,16 +5,15 @@ From it come the incidents of agent auditfuse, and the heartbeat that a monitor 
 
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from pipeline.clock import NowMs
 from pipeline.respond.heartbeat import Heartbeat
 from pipeline.respond.own_faults import OwnFault, OwnFaults
 from pipeline.respond.sender import Round
-
-if TYPE_CHECKING:
-    from pipeline.app import App
+from pipeline.roles.detect import Detect
+from pipeline.roles.ingest import Ingest
+from pipeline.roles.parts import Parts
+from pipeline.roles.respond import Respond
 
 LAG_S = 60.0
 """Detection may be so far behind what is sealed."""
@@ -44,65 +43,94 @@ class Lag:
 
 
 class OwnParts:
-    """The parts of one running app."""
+    """The parts of one process with all that leads to a page."""
 
-    def __init__(self, app: "App", now_ms: NowMs) -> None:
-        self._app = app
-        self._now_ms = now_ms
+    def __init__(
+        self,
+        parts: Parts,
+        ingest: Ingest,
+        detect: Detect,
+        respond: Respond,
+        readiness: Callable[[], dict[str, bool]],
+    ) -> None:
+        self._parts = parts
+        self._ingest = ingest
+        self._detect = detect
+        self._respond = respond
+        self._readiness = readiness
         self._lag = Lag()
 
     def faults(self) -> list[OwnFault]:
         """What does not work now; whether it lasts is for others to judge."""
-        return [*self._sources(), *self._detection(), *self._switch(), *self._store()]
+        own = switch_faults(self._parts), store_faults(self._parts, self._respond)
+        return [*self._sources(), *self._detection(), *own[0], *own[1]]
+
+    def hindrance(self) -> str | None:
+        """Why no finding can be made at all."""
+        return None if self._detect.watch.is_ready else "detection does not run"
 
     def _sources(self) -> Iterator[OwnFault]:
-        for part, is_ready in self._app.readiness().items():
+        for part, is_ready in self._readiness().items():
             if part.startswith("source ") and not is_ready:
                 source = part.removeprefix("source ")
                 yield OwnFault("self_source_down", source, f"Source {source} is not read")
             elif part == "dead-letter topic" and not is_ready:
                 yield OwnFault("self_dead_letters", "", "The dead-letter topic takes nothing", "warning")
-        for name, worker in list(self._app.workers.items()):
+        for name, worker in list(self._ingest.workers.items()):
             for partition in sorted(worker.halted):
                 summary = f"Partition {partition} of source {name} is halted; see auditfuse gap list"
                 yield OwnFault("self_halted", f"{name}/{partition}", summary)
 
     def _detection(self) -> Iterator[OwnFault]:
-        app = self._app
-        if not app.watch.is_ready:
+        watch = self._detect.watch
+        if not watch.is_ready:
             yield OwnFault("self_detection", "", "Detection does not run: nothing is found and nothing trips")
             return
-        behind_s = self._lag.seconds(dict(app.sealed_ends), app.watch.ends, time.monotonic())
+        behind_s = self._lag.seconds(dict(self._ingest.sealed_ends), watch.ends, time.monotonic())
         if behind_s > LAG_S:
-            yield OwnFault("self_lagging", "", "Detection is more than a minute behind what is sealed")
-
-    def _switch(self) -> Iterator[OwnFault]:
-        status = self._app.switch.status()
-        if not status.journal.working:
-            yield OwnFault(
-                "self_journal", "", "The kill switch's journal fails: a restart may forget trips that are new"
-            )
-        if not status.control.working:
-            yield OwnFault("self_control", "", "_control fails: kill-switch commands are not recorded")
-
-    def _store(self) -> Iterator[OwnFault]:
-        since_ms = self._app.deliverer.unsealed_since_ms
-        if since_ms is not None and self._now_ms() - since_ms > UNSEALED_S * 1000:
-            yield OwnFault("self_unsealed", "", "Findings cannot be sealed in the store")
+            yield lagging()
 
 
-def rounds_of(app: "App", now_ms: NowMs) -> tuple[Round, Round]:
+def lagging() -> OwnFault:
+    """Detection is too far behind."""
+    return OwnFault("self_lagging", "", "Detection is more than a minute behind what is sealed")
+
+
+def switch_faults(parts: Parts) -> Iterator[OwnFault]:
+    """Of the kill switch of this host."""
+    status = parts.switch.status()
+    if not status.journal.working:
+        yield OwnFault(
+            "self_journal", "", "The kill switch's journal fails: a restart may forget trips that are new"
+        )
+    if not status.control.working:
+        yield OwnFault("self_control", "", "_control fails: kill-switch commands are not recorded")
+
+
+def store_faults(parts: Parts, respond: Respond) -> Iterator[OwnFault]:
+    """Of what seals findings."""
+    since_ms = respond.deliverer.unsealed_since_ms
+    if since_ms is not None and parts.now_ms() - since_ms > UNSEALED_S * 1000:
+        yield OwnFault("self_unsealed", "", "Findings cannot be sealed in the store")
+
+
+def rounds_of(
+    parts: Parts,
+    respond: Respond,
+    probe: Callable[[], Sequence[OwnFault]],
+    why_blind: Callable[[], str | None] = lambda: None,
+) -> tuple[Round, Round]:
     """What runs beside the delivery of a service: its own faults as incidents, and the heartbeat."""
-    respond = app.config.respond
-    own = OwnFaults(app.state, respond, OwnParts(app, now_ms).faults, app.deliverer.wake, now_ms)
+    config, now_ms = parts.config.respond, parts.now_ms
+    own = OwnFaults(parts.state, config, probe, respond.wake, now_ms)
 
     def hindrance() -> str | None:
         if own.checked_at_ms is None or now_ms() - own.checked_at_ms > STALE_S * 1000:
             return "the state database cannot be used"
-        if not app.watch.is_ready:
-            return "detection does not run"
+        if (why := why_blind()) is not None:
+            return why
         if own.standing:
             return own.standing[0].summary
-        return app.deliverer.hindrance()
+        return respond.deliverer.hindrance()
 
-    return own.step, Heartbeat(respond.heartbeat, hindrance, now_ms).step
+    return own.step, Heartbeat(config.heartbeat, hindrance, now_ms).step

@@ -7,7 +7,7 @@ Only `seal` makes anything durable; what was not sealed when the process dies is
 
 import asyncio
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
@@ -16,6 +16,7 @@ import structlog
 from pipeline import metrics
 from pipeline.audit.store import StoreConfig
 from pipeline.audit.writer import PartitionWriter
+from pipeline.cancellation import is_cancelled
 from pipeline.clock import NowMs
 from pipeline.errors import Fenced, StoreError
 from pipeline.prepare import Batch
@@ -62,6 +63,8 @@ class Partition:
         self._row_bytes = 0
         self._held_bytes = 0
         self._buffered_bytes = 0
+        self._arrived: deque[tuple[int, int, bool]] = deque()
+        """Of each chunk not sealed yet: its end, its first message's time, whether that is the broker's."""
         self._next_end = writer.end
         self._first_row_at: float | None = None
         self._tasks: list[asyncio.Task[None]] = []
@@ -88,6 +91,20 @@ class Partition:
     def held_bytes(self) -> int:
         """Bytes of the messages that were fed and are not sealed yet."""
         return self._held_bytes
+
+    @property
+    def oldest_ms(self) -> int | None:
+        """The broker's time of the oldest message that was fed and is not sealed yet."""
+        return self._arrived[0][1] if self._arrived else None
+
+    @property
+    def waiting(self) -> dict[str, int]:
+        """How much waits for what: chunks for a process, chunks in one, rows for the seal."""
+        return {
+            "a process": self._chunks.qsize(),
+            "its result": self._prepared.qsize(),
+            "the seal": len(self._rows),
+        }
 
     @property
     def is_empty(self) -> bool:
@@ -137,12 +154,16 @@ class Partition:
 
     def _enqueue(self, chunk: list[Message], size: int) -> None:
         self._held_bytes += size
+        first, end = chunk[0], chunk[-1].offset + 1
+        self._arrived.append((end, first.time_ms, first.time_kind == "append"))
         self._chunks.put_nowait(chunk)
 
     async def _guard(self, work: Awaitable[None]) -> None:
         try:
             await work
-        except Exception as error:  # noqa: BLE001 (kept, and raised by the worker's loop)
+        except (Exception, asyncio.CancelledError) as error:  # kept, and raised by the worker's loop
+            if is_cancelled(error):
+                raise
             self.failure = error
             self._drained.set()
 
@@ -223,8 +244,19 @@ class Partition:
         self._row_bytes = self._buffered_bytes = 0
         self._first_row_at = None
         _count(self.source, rows)
+        self._measure(reference)
         self._stages.on_sealed(self.topic_id, self.number, reference, rows)
         self._drained.set()
+
+    def _measure(self, reference: SegmentRef) -> None:
+        now_ms = self._stages.now_ms()
+        _, oldest_ms, is_append_time = self._arrived[0]
+        if is_append_time:
+            metrics.sealed_latency_seconds.observe(max(0, now_ms - oldest_ms) / 1000)
+        while self._arrived and self._arrived[0][0] <= reference.end:
+            self._arrived.popleft()
+        metrics.sealed_bytes.labels(self.source).inc(reference.bytes)
+        metrics.chain_head_time.labels(self.source).set(now_ms / 1000)
 
 
 def _count(source: str, rows: Sequence[Row]) -> None:

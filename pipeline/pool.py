@@ -26,6 +26,8 @@ class PreparePool:
     def __init__(self, build: Callable[[], Preparation], processes: int) -> None:
         self._build = build
         self._processes = processes
+        self.calms = False
+        """Whether this process's collector is calmed too, once the models are here."""
         self._executor = self._start()
 
     def _start(self) -> Executor:
@@ -41,7 +43,7 @@ class PreparePool:
     def warm_up(self) -> None:
         """Begin to load the models now, and not with the first batch."""
         for _ in range(max(1, self._processes)):
-            self._executor.submit(_load)
+            self._executor.submit(_load, self.calms)
 
     async def prepare(self, batch: Batch) -> list[Row]:
         """The rows of a batch. A process that dies is replaced and the batch tried once more."""
@@ -77,16 +79,16 @@ def _exit_with_parent() -> None:
         os._exit(0)
 
 
-def _load() -> None:
+def _load(calms: bool) -> None:
     if _preparation is not None:
         _preparation.load()
-    if multiprocessing.parent_process() is not None:
+    if calms or multiprocessing.parent_process() is not None:
         calm_collector()
 
 
 def calm_collector() -> None:
-    """Keep the garbage collector of a process that only redacts from looking, again and again, through the
-    models and the memo, which stay: a tenth of the work."""
+    """Keep the garbage collector from looking, again and again, through models and the memo, which stay: a
+    tenth of the work."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(*_COLLECT_AFTER)

@@ -5,6 +5,7 @@ that the event loop stays free for the kill switch and nothing is forked after t
 """
 
 from collections.abc import Mapping, Sequence
+from operator import attrgetter
 from typing import Any
 
 import msgspec
@@ -52,16 +53,43 @@ class Preparation:
         self._redactor = Redactor(redaction, keys)
         self._keys = keys
 
-    def load(self) -> None:
-        """Load the models now, and not with the first batch."""
-        self._redactor.redact_text("-")
+    def load(self, text: str = "-") -> None:
+        """Load the models now, and not with the first batch: whatever examines this text."""
+        self._redactor.redact_text(text)
 
     def __call__(self, batch: Batch) -> list[Row]:
         """The rows of a batch, ordered by (offset, item)."""
+        decoded = self.decode(batch)
+        return self.rows(batch, decoded, self.redact(batch, decoded))
+
+    def decode(self, batch: Batch) -> list[list[Decoded]]:
+        """What each message holds: at least one item."""
         source = self._sources[batch.source]
-        decoded = [self._decode(batch, message, source) for message in batch.messages]
+        return [
+            decode_message(
+                message.value,
+                topic_id=batch.topic_id,
+                partition=batch.partition,
+                offset=message.offset,
+                broker_time_ms=message.time_ms,
+                source=source,
+                patterns=self._patterns,
+            )
+            for message in batch.messages
+        ]
+
+    def redact(self, batch: Batch, decoded: Sequence[Sequence[Decoded]]) -> list[list[RedactedEvent]]:
+        """The events of each message, redacted."""
         events = [[item.event for item in items if isinstance(item.event, Event)] for items in decoded]
-        redacted = self._redactor.redact(events, batch.source)
+        return self._redactor.redact(events, batch.source)
+
+    def rows(
+        self,
+        batch: Batch,
+        decoded: Sequence[Sequence[Decoded]],
+        redacted: Sequence[Sequence[RedactedEvent]],
+    ) -> list[Row]:
+        """The records of all items."""
         rows: list[Row] = []
         for message, items, clean in zip(batch.messages, decoded, redacted, strict=True):
             raw_hmac = self._keys.hmac_hex("raw", message.value or b"")
@@ -74,20 +102,9 @@ class Preparation:
                     rows.append(_dead_letter_row(item, origin))
         return rows
 
-    def _decode(self, batch: Batch, message: Message, source: SourceConfig) -> list[Decoded]:
-        return decode_message(
-            message.value,
-            topic_id=batch.topic_id,
-            partition=batch.partition,
-            offset=message.offset,
-            broker_time_ms=message.time_ms,
-            source=source,
-            patterns=self._patterns,
-        )
-
     def _event_row(self, raw: Event, redacted: RedactedEvent, origin: Origin) -> Row:
         event = redacted.event
-        fields: dict[str, Any] = {name: getattr(event, name) for name in _SHARED_FIELDS}
+        fields: dict[str, Any] = dict(zip(_SHARED_FIELDS, _shared_fields(event), strict=True))
         fields["environment"] = event.environment or UNKNOWN_ENVIRONMENT
         fields["channel"] = event.channel or DEFAULT_CHANNEL
         fields["action_kind"] = event.action_kind or "unknown"
@@ -111,6 +128,7 @@ class Preparation:
 
 _OWN_FIELDS = {"kind", "outcome", "redactions", "event_hmac", "origin"}
 _SHARED_FIELDS = [name for name in EventMeta.__struct_fields__ if name not in _OWN_FIELDS]
+_shared_fields = attrgetter(*_SHARED_FIELDS)
 
 
 def _origin(batch: Batch, message: Message, item: Decoded, raw_hmac: str) -> Origin:

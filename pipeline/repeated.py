@@ -2,6 +2,7 @@
 
 import threading
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 
 
 class Repeated(ABC):
@@ -10,6 +11,8 @@ class Repeated(ABC):
     def __init__(self, name: str, interval_s: float, *, at_start: bool = False, at_end: bool = False) -> None:
         """`at_start`: the first time comes at once. `at_end`: there is a last time after `stop`."""
         self.stopping = threading.Event()
+        self.may_work: Callable[[], bool] = lambda: True
+        """Asked before each time: where several hosts could do it, one does."""
         self._interval_s = interval_s
         self._at_start = at_start
         self._at_end = at_end
@@ -31,8 +34,12 @@ class Repeated(ABC):
 
     def _run(self) -> None:
         if self._at_start:
-            self.work()
+            self._work()
         while not self.stopping.wait(self._interval_s):
-            self.work()
+            self._work()
         if self._at_end:
+            self._work()
+
+    def _work(self) -> None:
+        if self.may_work():
             self.work()

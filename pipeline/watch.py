@@ -8,7 +8,7 @@ consumed again.
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import structlog
@@ -23,13 +23,15 @@ from pipeline.detect.accepted import acceptances
 from pipeline.detect.config import DetectConfig
 from pipeline.detect.fold import Detection
 from pipeline.detect.measure import Measures
-from pipeline.detect.model import Acceptance, Found, SignalBatch, joined
-from pipeline.detect.snapshots import Snapshots
+from pipeline.detect.model import Acceptance, Found, Part, SignalBatch, joined
+from pipeline.detect.snapshots import Folder, Snapshots
 from pipeline.errors import AuditfuseError
 from pipeline.killswitch.approvals import SealedApprovals
 from pipeline.killswitch.notices import Notices
 from pipeline.killswitch.switch import KillSwitch
 from pipeline.respond.state import StateDatabase
+from pipeline.respond.tables import ALL
+from pipeline.signals_topic.shard import Shard
 from pipeline.tail import Key, Tail
 from pipeline.tripping import Tripping
 
@@ -57,24 +59,30 @@ class Watch:
         detect: DetectConfig,
         state: StateDatabase,
         switch: KillSwitch,
-        snapshots: Path,
+        snapshots: Path | Folder,
         on_found: Callable[[], None],
         now_ms: NowMs,
         control: ControlRows | None = None,
         approvals: SealedApprovals | None = None,
         notices: Notices | None = None,
+        shard: Shard | None = None,
     ) -> None:
         """`control` tells of erasures, before which nothing is remembered, and of accepted baselines;
-        `approvals` is told what is sealed, for the switch; `notices` what the policy decided."""
+        `approvals` is told what is sealed, for the switch; `notices` what the policy decided. `shard`: whose
+        rows the tail gives, where it is not all of them."""
+        self._part: Part = "all" if shard is None else shard.part
+        self._shard = ALL if shard is None else shard.name
         self._control = control
         self._built_ms = 0
         self._tail = tail
         self._config = detect
         self._measures = Measures(detect.expected_keys)
-        self._commits = Commits(state, on_found, now_ms)
+        self._commits = Commits(state, on_found, now_ms, self._shard)
         self._tripping = Tripping(switch, notices, now_ms)
-        self._approvals = None if approvals is None else ApprovalsFold(approvals, snapshots)
-        self._snapshots = Snapshots(snapshots, detect)
+        self._approvals: ApprovalsFold | None = None
+        if approvals is not None and isinstance(snapshots, Path):
+            self._approvals = ApprovalsFold(approvals, snapshots)
+        self._snapshots = Snapshots(snapshots, detect, self._part)
         self._saved_hour = 0
         self._now_ms = now_ms
         self._detection: Detection | None = None
@@ -82,9 +90,12 @@ class Watch:
         self._folded: dict[Key, int] = {}
         self._snapshot_at = time.monotonic() + SNAPSHOT_INTERVAL_S
         self._erasure_check_at = 0.0
+        self._is_taken_up = False
         self.is_ready = False
         self.findings = 0
         """Findings of this process."""
+        self.vain_rounds = 0
+        """How often it has looked and found nothing new: all that was sealed before is consumed."""
 
     @property
     def ends(self) -> Mapping[Key, int]:
@@ -97,7 +108,8 @@ class Watch:
         return frozenset(self._agents)
 
     def run(self, arrived: threading.Event, stop: threading.Event) -> None:
-        """Consume whenever something was sealed. What fails is tried again from the committed ends."""
+        """Consume whenever something was sealed. What fails is tried again from the committed ends. May be
+        run again: a shard that comes back goes on from memory, if nobody had it meanwhile."""
         ended = threading.Event()
         commits = threading.Thread(target=self._commits.run, args=(ended,), name="commits", daemon=True)
         commits.start()
@@ -115,6 +127,8 @@ class Watch:
         ended.set()
         commits.join()
         self._save_snapshot()
+        self.is_ready = self._is_taken_up = False
+        self._tell_lag(())
 
     def step(self) -> bool:
         """Consume what has been sealed; False where there was nothing. Raises StateUnavailable."""
@@ -124,24 +138,38 @@ class Watch:
 
     def fold(self) -> bool:
         """Detect, trip and hand on for commit what has been sealed; False where there was nothing."""
-        if self._commits.is_stale:
-            self._forget()
+        if self._commits.is_stale or not self._is_taken_up:
+            self._take_up()
         if self._detection is None:
             self._detection, folded = self._rebuild()
             self._hand_on([], {}, self._detection)
             if folded >= SNAPSHOT_AFTER_BATCHES:
                 self._save_snapshot()
-            self.is_ready = True
+        self.is_ready = True
         batches: list[SignalBatch] = []
-        if not self._commits.is_full:
+        may_read = not self._commits.is_full
+        if may_read:
             self._tail.discover(self._now_ms())
             batches = list(_first(self._tail.fresh(self._folded), MAX_BATCHES))
             # After the read: rows are folded with every partition known that was claimed before them.
             self._detection.join(self._tail.alive(self._now_ms()))
+        self._tell_lag(batches)
         if batches:
             self._consume(self._detection, batches)
+        self.vain_rounds += may_read and not batches
         self._keep_house()
         return bool(batches)
+
+    def _take_up(self) -> None:
+        """Go on from memory only where what is stored is what was folded."""
+        if self._detection is not None and (self._commits.is_stale or self._commits.begin() != self._folded):
+            self._forget()
+        self._is_taken_up = True
+
+    def _tell_lag(self, batches: Sequence[SignalBatch]) -> None:
+        sealed_ms = self._tail.last_ms if batches else None
+        lag_ms = 0 if sealed_ms is None else max(0, self._now_ms() - sealed_ms)
+        metrics.detector_lag.labels(self._shard).set(lag_ms / 1000)
 
     def _forget(self) -> None:
         self.is_ready = False
@@ -154,7 +182,7 @@ class Watch:
                 found += detection.observe(batch)
                 if self._approvals is not None:
                     self._approvals.observe(batch)
-                self._agents.update(batch.signals["agent_id"].unique())
+                self._agents.update(_speakers(batch))
             for key in self._tail.gone(self._now_ms()):
                 is_halted = self._tail.is_halted(key)
                 if key in detection.newest_ms or (is_halted and key not in detection.halted):
@@ -177,7 +205,7 @@ class Watch:
         Also how many batches that was."""
         self._folded = dict(self._commits.begin())
         self._built_ms = self._now_ms()
-        detection = self._snapshots.nearest(self._folded, self._erased_ms()) or Detection(self._config)
+        detection = self._snapshots.nearest(self._folded, self._erased_ms()) or self._new_detection()
         if self._approvals is not None:
             self._approvals.begin(detection.ends, self._erased_ms())
         # A snapshot's too: the limit on the share of agents under trips counts by them.
@@ -194,9 +222,12 @@ class Watch:
                 detection.observe(batch)
                 if self._approvals is not None:
                     self._approvals.observe(batch)
-                self._agents.update(batch.signals["agent_id"].unique())
+                self._agents.update(_speakers(batch))
             folded += len(batches)
         return detection, folded
+
+    def _new_detection(self) -> Detection:
+        return Detection(self._config, self._part)
 
     def _save_snapshot(self) -> None:
         detection = self._detection
@@ -255,6 +286,11 @@ class Watch:
 def _first(batches: Iterator[SignalBatch], limit: int) -> Iterator[SignalBatch]:
     for _, batch in zip(range(limit), batches, strict=False):
         yield batch
+
+
+def _speakers(batch: SignalBatch) -> Iterable[str]:
+    """The agents of the whole fleet that spoke: the limits on trips count by them."""
+    return batch.signals["agent_id"].unique() if batch.marker is None else batch.marker.agents
 
 
 def _hour_of(detection: Detection) -> int:

@@ -6,6 +6,7 @@ sealed end; offsets are committed to the broker for lag displays only.
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -13,6 +14,7 @@ import structlog
 
 from pipeline import metrics
 from pipeline.audit.writer import PartitionWriter, way_out
+from pipeline.clock import LeastClock
 from pipeline.errors import Fenced, StoreError
 from pipeline.partition import Partition, Stages
 from pipeline.topics.base import Bounds, Consumer, OffsetOutOfRange
@@ -50,6 +52,7 @@ class Worker:
         self._bounds: dict[int, Bounds] = {}
         self._idle: dict[int, tuple[float, float]] = {}
         self._committed: dict[int, int] = {}
+        self._clock = LeastClock(stages.now_ms)
         self._stop = asyncio.Event()
         self._is_started = False
 
@@ -106,6 +109,8 @@ class Worker:
             if partition is None:
                 continue
             partition.feed(messages)
+            if messages[-1].time_kind == "append":
+                self._clock.heard(messages[-1].time_ms)
             metrics.messages_read.labels(self._source).inc(len(messages))
             self._idle.pop(number, None)
         self._apply_backpressure()
@@ -181,6 +186,7 @@ class Worker:
         metrics.paused_partitions.labels(self._source).set(len(self._paused))
         held_bytes = sum(partition.held_bytes for partition in self._partitions.values())
         metrics.buffered_bytes.labels(self._source).set(held_bytes)
+        self._measure_waits()
         owned = list(self._partitions)
         if not owned:
             return
@@ -199,6 +205,19 @@ class Worker:
                 await self._settle_out_of_range(number, partition, bounds)
             elif partition.is_empty and partition.sealed_end == bounds.high_watermark:
                 await self._note_idle(number, partition)
+
+    def _measure_waits(self) -> None:
+        metrics.tasks.set(len(asyncio.all_tasks()))
+        waits: Counter[str] = Counter()
+        oldest_ms: list[int] = []
+        for partition in self._partitions.values():
+            waits.update(partition.waiting)
+            if partition.oldest_ms is not None:
+                oldest_ms.append(partition.oldest_ms)
+        for wait, count in waits.items():
+            metrics.waiting.labels(self._source, wait).set(count)
+        age_ms = self._stages.now_ms() - min(oldest_ms) if oldest_ms else 0
+        metrics.lag_seconds.labels(self._source).set(max(0, age_ms) / 1000)
 
     async def _raise_failures(self) -> None:
         for number, partition in list(self._partitions.items()):
@@ -235,11 +254,16 @@ class Worker:
         if now < due:
             self._idle[number] = (due, interval)
             return
-        idle_until_ms = self._stages.now_ms() - IDLE_MARGIN_MS
+        idle_until_ms = self._clock.now_ms() - IDLE_MARGIN_MS
         if not await self._in_log(number, partition.writer.idle, partition.sealed_end, idle_until_ms):
             return
         longer = min(2 * interval, self._stages.worker.idle_interval_max_ms / 1000)
         self._idle[number] = (now + longer, longer)
+
+    async def note_end(self, until_ms: int) -> None:
+        """Nothing more comes, or only what is younger: seal that. For who reads a file, not a stream."""
+        for number, partition in list(self._partitions.items()):
+            await self._in_log(number, partition.writer.idle, partition.sealed_end, until_ms)
 
     async def _settle_out_of_range(self, number: int, partition: Partition, bounds: Bounds) -> None:
         """The topic does not hold what comes next, and all that came before is sealed: begin at the

@@ -25,8 +25,10 @@ class Scope(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     after."""
     to_ms: int | None = None
     """Before."""
+    stored_from_ms: int | None = None
+    """Thinning: events by broker time; at or after."""
     stored_before_ms: int | None = None
-    """Retention: events and dead letters by broker time, others as above; before."""
+    """Retention and thinning: events and dead letters by broker time, others as above; before."""
 
 
 class Erasure(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,13 +45,13 @@ class Erasure(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
     what: Erased
     automatic: bool = False
-    """By a retention rule, not by a person."""
+    """By a rule of retention or thinning, not by a person."""
     predicate_sha256: str
     """SHA-256 (hex) of a salt and the canonical JSON of what was looked for: who knows what was asked and
     has the salt can show that it was this. The salt is HMAC-SHA256 of the erasure's id under the key
     `erasure`, so that nobody with the store alone can try names and numbers."""
     scope: Scope | None = None
-    """intent by a retention rule: the rule's scope, which names no person."""
+    """intent by a rule: its scope, which names no person."""
     rows: int | None = None
     """completion: how many rows were erased whole."""
     payloads: int | None = None

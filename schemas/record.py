@@ -21,7 +21,7 @@ TimeKind = Literal[
 ]
 
 
-class Origin(msgspec.Struct, frozen=True, kw_only=True):
+class Origin(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Where a row came from. (topic_id, partition, offset, item) is the row identity."""
 
     topic_id: str
@@ -36,6 +36,9 @@ class Origin(msgspec.Struct, frozen=True, kw_only=True):
     ingest_time_ms: int
     raw_hmac: str
     """HMAC-SHA256 (hex) of the raw message under the key `raw`."""
+    retry_of: str | None = None
+    """Of an event that was read again: its dead letter, `<topic id>/<partition>/<offset>/<item>`.
+    The only field that is left out where it is null."""
 
 
 class EventMeta(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,4 +1,9 @@
-"""What the whole run shares: the Kafka broker, and the lines that say which one it is."""
+"""What the whole run shares: the Kafka broker, the lines that say which one it is, and how the run ends.
+
+Tests have a short form and, where that leaves something out, a long one: `AUDITFUSE_LONG=1`, which is what
+`make test-long` sets, runs more seeds, more kills, more cases, and the tests that are marked `long`. A short
+form fails for the defect that its test was written for.
+"""
 
 import os
 import subprocess
@@ -10,6 +15,8 @@ from typing import TYPE_CHECKING
 import pytest
 from _pytest._io import TerminalWriter
 from support import broker
+from support.long import LONG, VARIABLE, by_form
+from support.stalled import Stalled
 
 if TYPE_CHECKING:
     from support.postgres import PostgresServer
@@ -19,38 +26,56 @@ NEEDS_APACHE = "needs Apache Kafka"
 
 LONGEST = (
     "e2e/test_kill_every_call.py",
-    "redact/test_fast_path_fuzz.py",
-    "e2e/test_real_traces.py",
-    "docs/test_notebook.py",
+    "e2e/test_halts.py",
+    "e2e/test_pages.py",
+    "e2e/test_canaries.py",
+    "e2e/test_roles.py",
+    "e2e/test_fault_run.py",
+    "e2e/test_trip_when_broken.py",
     "audit/faults/test_fault_matrix.py",
     "e2e/test_demo.py",
-    "benchmarks/test_benchmarks.py",
-    "e2e/test_canaries.py",
-    "e2e/test_kill_moments.py",
-    "redact/test_corpus.py",
+    "e2e/test_real_traces.py",
+    "docs/test_notebook.py",
+    "e2e/test_ingest.py",
+    "redact/test_fast_path_fuzz.py",
     "redact/test_memo.py",
     "audit/test_remote_store.py",
     "audit/tamper/test_tamper_matrix.py",
+    "respond/test_delivery.py",
+    "killswitch/test_peers.py",
+    "web/test_browser.py",
 )
-"""The files that take longest, the longest first: begun first, so that all workers end together."""
+"""The files that take longest, about the longest first: begun first, so that all workers end together."""
 
 COMPILE = """
 from pipeline.redact.config import RedactionConfig
 from pipeline.redact.find.engine import Engine
 Engine(RedactionConfig(names="off"))
 """
+STALLED_S = by_form(short=700.0, long=2_000.0)
+"""More than any test may take."""
 _left_out: list[str] = []
 _WRITER = pytest.StashKey[TerminalWriter]()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    # A lost worker ends the run, as a failure of the test that it was at. Were it replaced, xdist would hand
+    # out its finished files again, and at the end wait for ever for tests that are done.
+    if getattr(config.option, "maxworkerrestart", "0") is None:
+        config.option.maxworkerrestart = "0"
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "kafka_apache: needs what only Apache Kafka has")
+    config.addinivalue_line("markers", f"long: runs in the long form only ({VARIABLE}=1)")
     config.stash[_WRITER] = config.get_terminal_writer()
     config.stash[_WRITER].line(f"Kafka broker of the tests: {broker.choose().text}")
     if config.getoption("numprocesses", None):
         # Once for all workers and the processes that they start: it is kept.
         subprocess.run([sys.executable, "-c", COMPILE], cwd=config.rootpath, check=False)
+        config.pluginmanager.register(Stalled(STALLED_S))
 
 
 @pytest.hookimpl(trylast=True)
@@ -59,10 +84,16 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     if _left_out:
         line += f"; left out: {', '.join(_left_out)}"
     config.stash[_WRITER].line(line)
+    if not LONG:
+        config.stash[_WRITER].line(
+            f"Short forms of the tests: {VARIABLE}=1, or make test-long, for the long ones"
+        )
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     items.sort(key=_turn)
+    if not LONG:
+        _leave_out(config, items)
     choice = broker.choose()
     for item in items:
         parameters = getattr(getattr(item, "callspec", None), "params", {})
@@ -76,6 +107,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         if os.environ.get("CI") == "true":
             raise pytest.UsageError("under CI=true only Apache Kafka will do: give Docker, or Java and Maven")
         item.add_marker(pytest.mark.skip(reason=f"{NEEDS_APACHE}; here is {choice.text}"))
+
+
+def _leave_out(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """The tests of the long form."""
+    config.hook.pytest_deselected(items=[item for item in items if item.get_closest_marker("long")])
+    items[:] = [item for item in items if item.get_closest_marker("long") is None]
 
 
 def _turn(item: pytest.Item) -> int:

@@ -51,6 +51,44 @@ def test_store_keys_and_journal_are_volumes_of_their_own():
         assert not place.startswith(IMAGE_DATA) or place in dockerfile
 
 
+def test_the_small_set_is_the_default():
+    services = compose()["services"]
+    assert {name for name, service in services.items() if "profiles" not in service} == {"kafka", "auditfuse"}
+    assert {"postgres", "prometheus", "grafana"} <= set(services)
+
+
+def test_what_is_mounted_is_there():
+    for name, service in compose()["services"].items():
+        for mount in service.get("volumes", []):
+            source = mount.split(":")[0]
+            assert (ROOT / source).exists() if source.startswith(".") else source in compose()["volumes"], (
+                name
+            )
+
+
+def test_prometheus_asks_auditfuse_and_grafana_asks_prometheus():
+    services = compose()["services"]
+    asked = yaml.safe_load((ROOT / "scripts" / "compose" / "prometheus.yml").read_text())
+    (job,) = asked["scrape_configs"]
+    port = services["auditfuse"]["environment"]["AUDITFUSE_KILLSWITCH__PORT"]
+    assert job["static_configs"] == [{"targets": [f"127.0.0.1:{port}"]}]
+    assert services["prometheus"]["network_mode"] == "service:auditfuse"
+    rules = ROOT / "docs" / "operations" / "alerts.yaml"
+    assert f'up{{job="{job["job_name"]}"}}' in rules.read_text()
+    mounted = dict(mount.split(":")[:2][::-1] for mount in services["prometheus"]["volumes"])
+    assert (ROOT / mounted[asked["rule_files"][0]]).samefile(rules)
+    folder = ROOT / "scripts" / "compose" / "grafana"
+    (source,) = yaml.safe_load((folder / "datasources" / "prometheus.yaml").read_text())["datasources"]
+    assert (source["type"], source["url"], source["isDefault"]) == (
+        "prometheus",
+        "http://auditfuse:9090",
+        True,
+    )
+    (provider,) = yaml.safe_load((folder / "dashboards" / "auditfuse.yaml").read_text())["providers"]
+    boards = [mount.split(":")[1] for mount in services["grafana"]["volumes"]]
+    assert any(board.startswith(provider["options"]["path"] + "/") for board in boards)
+
+
 def test_the_broker_has_the_settings_of_make_kafka():
     environment = compose()["services"]["kafka"]["environment"]
     settings = {"KAFKA_" + key.upper().replace(".", "_"): v for key, v in broker_script().SETTINGS.items()}

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from support.running import auditfuse
 
 from pipeline.config import load_config
 from pipeline.errors import ConfigError
@@ -63,12 +64,41 @@ def test_the_environment_wins_over_the_file(monkeypatch: pytest.MonkeyPatch) -> 
         (SOURCE + SOURCE, "two sources have the name 'agents'"),
         ("[keys]\npath = 'auditfuse-data/store/keys'\n", "keys must be kept outside it"),
         ("[killswitch]\njournal = 'auditfuse-data/store/j'\n", "killswitch.journal lies in the store"),
+        (
+            SOURCE.replace('"local"', '"kafka"') + "[killswitch]\ntopic = 'agent-events'\n",
+            "killswitch.topic 'agent-events' is a source's topic",
+        ),
+        (
+            "[dead_letters]\ntopic = 'x'\n[killswitch]\ntopic = 'x'\n",
+            "killswitch.topic 'x' is dead_letters.topic; it needs its own",
+        ),
     ],
 )
 def test_a_mistake_is_told_by_file_key_and_reason(text: str, told: str) -> None:
     with pytest.raises(ConfigError) as raised:
         load_config(write(text))
     assert told in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("https://me@audit.example.com", "public_url must have no user, query or fragment"),
+        ("https://audit.example.com/?x=1", "public_url must have no user, query or fragment"),
+        ("audit.example.com", "public_url must be https://HOST"),
+    ],
+)
+def test_the_address_in_every_page_is_checked(url: str, told: str) -> None:
+    with pytest.raises(ConfigError, match=f"respond.public_url: {told}"):
+        load_config(write(f"[respond]\npublic_url = '{url}'\n"))
+
+
+def test_the_command_refuses_what_it_reads() -> None:
+    write("[respond]\npublic_url = 'http://audit.example.com'\n")
+    done = auditfuse("config", "check", "--config", "auditfuse.toml", cwd=Path.cwd(), check=False)
+    assert done.returncode == 2
+    told = "auditfuse.toml: respond.public_url: public_url is plain http to audit.example.com"
+    assert told in done.stderr
 
 
 def test_all_mistakes_are_told_at_once() -> None:

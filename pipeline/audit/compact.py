@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import structlog
 
+from pipeline import metrics
 from pipeline.audit.bundle import LogBundler, covered_entries
 from pipeline.audit.compact_plan import plan_runs
 from pipeline.audit.entries import Clock, boot_clock_s
@@ -204,11 +205,15 @@ class Compactor(Repeated):
         self._now_ms = now_ms
         self._partitions: dict[tuple[str, int], PartitionCompactor] = {}
         self._checkpoint = PartitionLog(store, CHECKPOINT, 0)
+        self.is_ours: Callable[[tuple[str, int]], bool] = lambda _: True
+        """Which partitions it passes over, where several hosts share them."""
 
     def work(self) -> None:
         """One pass."""
         try:
-            self.run_once()
+            with metrics.compaction_seconds.time():
+                report = self.run_once()
+            metrics.compacted_files.inc(report.merged)
         except OSError as error:
             log.error("the store cannot be listed, compaction waits", reason=type(error).__name__)
 
@@ -218,7 +223,8 @@ class Compactor(Repeated):
         for key in self._store.partitions():
             if self.stopping.is_set():
                 break
-            report = report.plus(self._try_once(key))
+            if self.is_ours(key):
+                report = report.plus(self._try_once(key))
         return report
 
     def pass_over(self, key: tuple[str, int]) -> CompactReport:
@@ -236,6 +242,7 @@ class Compactor(Repeated):
         except Fenced:
             log.info("another host compacts this partition", topic_id=key[0], partition=key[1])
         except (AuditfuseError, OSError) as error:
+            metrics.compaction_failures.inc()
             reason = str(error) if isinstance(error, AuditfuseError) else type(error).__name__
             log.error("compaction failed", topic_id=key[0], partition=key[1], reason=reason)
         return CompactReport()

@@ -99,6 +99,12 @@ class PartitionLog:
         """
         return bisect_left(range(self._state.next_n), end, key=self._end_after) if end > 0 else 0
 
+    def end_before(self, at_ms: int) -> int:
+        """The partition's end as the entries made before that time say, as far as the log is read and clocks
+        agree. Looks at a few entries only. Raises StoreError."""
+        made = bisect_left(range(self._state.next_n), at_ms, key=lambda n: self._entry(n).at_ms)
+        return self._end_after(made - 1)
+
     def _end_after(self, n: int) -> int:
         """The partition's end after entry `n`: what the latest entry up to it that moved it says."""
         while n >= 0:

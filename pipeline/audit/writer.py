@@ -5,17 +5,23 @@ writer left unpublished; sealing goes on at the fold's end. Nothing is adopted.
 """
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from pipeline.audit.log import PartitionLog, PartitionState
 from pipeline.audit.segment import Built, build_segment
 from pipeline.audit.store import SegmentName, Store
 from pipeline.clock import NowMs
 from pipeline.errors import Fenced, Halt, StoreError
-from schemas.log_entry import EntryKind, SegmentRef
+from schemas.log_entry import EntryKind, LogEntry, SegmentRef
 from schemas.record import Row
 
+OnEntry = Callable[[LogEntry], None]
+"""Called after an entry was created, in whatever thread did it. Must not block and must not raise."""
 STAGING_KEPT_MS = 3_600_000
+
+
+def _nobody(entry: LogEntry) -> None:
+    del entry
 
 
 def new_writer_id() -> str:
@@ -26,8 +32,11 @@ def new_writer_id() -> str:
 class PartitionWriter:
     """Made by `claim`. One thread at a time. Every method raises Fenced once a later claim exists."""
 
-    def __init__(self, log: PartitionLog, writer_id: str, epoch: int, now_ms: NowMs) -> None:
+    def __init__(
+        self, log: PartitionLog, writer_id: str, epoch: int, now_ms: NowMs, on_entry: OnEntry = _nobody
+    ) -> None:
         self._log = log
+        self._on_entry = on_entry
         self._writer_id = writer_id
         self._epoch = epoch
         self._now_ms = now_ms
@@ -35,7 +44,14 @@ class PartitionWriter:
 
     @classmethod
     def claim(
-        cls, store: Store, topic_id: str, partition: int, *, writer_id: str, now_ms: NowMs
+        cls,
+        store: Store,
+        topic_id: str,
+        partition: int,
+        *,
+        writer_id: str,
+        now_ms: NowMs,
+        on_entry: OnEntry = _nobody,
     ) -> "PartitionWriter":
         """Take the partition from whoever has it, and sweep their unpublished segments.
 
@@ -50,7 +66,8 @@ class PartitionWriter:
             log.refresh()
         _sweep(log)
         store.objects.clean_staging(now_ms() - STAGING_KEPT_MS)
-        return cls(log, writer_id, epoch, now_ms)
+        on_entry(entry)
+        return cls(log, writer_id, epoch, now_ms, on_entry)
 
     @property
     def topic_id(self) -> str:
@@ -131,6 +148,7 @@ class PartitionWriter:
                 "seal", at_ms=self._now_ms(), writer=self._writer_id, epoch=self._epoch, segment=ref
             )
             if log.try_append(entry):
+                self._on_entry(entry)
                 return
 
     def _append(self, kind: EntryKind, **fields: object) -> None:
@@ -142,6 +160,7 @@ class PartitionWriter:
                 kind, at_ms=self._now_ms(), writer=self._writer_id, epoch=self._epoch, **fields
             )
             if self._log.try_append(entry):
+                self._on_entry(entry)
                 return
 
     def _current(self) -> PartitionState:

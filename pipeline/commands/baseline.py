@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import secrets
-from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pipeline.commands.chosen_store import StoreOption
+from pipeline.commands.options import ByOption, ConfigOption, JsonOption
 from pipeline.commands.times import as_text
 from pipeline.commands.who import who
+
+if TYPE_CHECKING:
+    from pipeline.config import Config
+    from schemas.command import Command
 
 app = typer.Typer(help="Tell the detectors what is normal.", no_args_is_help=True)
 
@@ -25,15 +29,13 @@ def accept(
     agent: Annotated[str, typer.Argument(help="The agent, as it is stored.")],
     *,
     reason: Annotated[str, typer.Option("--reason", help="Why; kept in the audit trail.")],
-    by: Annotated[str | None, typer.Option("--by", help="Your name; by default the login name.")] = None,
+    by: ByOption = None,
     environment: Annotated[
         str | None, typer.Option("--environment", help="One environment; by default every one.")
     ] = None,
-    config: Annotated[
-        Path | None, typer.Option("--config", help="The file; by default auditfuse.toml.")
-    ] = None,
+    config: ConfigOption = None,
     store: StoreOption = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Accept what an agent does now as its new normal, after a change that was meant.
 
@@ -48,9 +50,6 @@ def accept(
     """
     import json
 
-    from pipeline.audit.control import AppendLog, AppendRow
-    from pipeline.audit.store import CONTROL, open_store
-    from pipeline.audit.writer import new_writer_id
     from pipeline.clock import system_now_ms
     from pipeline.commands.reason import fit_texts
     from pipeline.config import load_config
@@ -68,8 +67,7 @@ def accept(
         reason=why,
         selector=Selector(environment=environment, agent=agent),
     )
-    log = AppendLog(open_store(settings.store), CONTROL, writer_id=new_writer_id(), now_ms=system_now_ms)
-    log.append([AppendRow.of(command)])
+    _seal(settings, command)
     from_ms = command.at_ms + EFFECT_AFTER_MS
     if as_json:
         typer.echo(
@@ -77,3 +75,14 @@ def accept(
         )
     else:
         typer.echo(f"From {as_text(from_ms)} UTC on, what {agent} does is learned anew ({command.id}).")
+
+
+def _seal(settings: Config, command: Command) -> None:
+    """Into the audit trail's own log, where the detectors read it."""
+    from pipeline.audit.control import AppendLog, AppendRow
+    from pipeline.audit.store import CONTROL, open_store
+    from pipeline.audit.writer import new_writer_id
+    from pipeline.clock import system_now_ms
+
+    log = AppendLog(open_store(settings.store), CONTROL, writer_id=new_writer_id(), now_ms=system_now_ms)
+    log.append([AppendRow.of(command)])

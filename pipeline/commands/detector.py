@@ -11,7 +11,7 @@ import typer
 from pipeline.commands.chosen_store import StoreOption, chosen_store
 
 if TYPE_CHECKING:
-    pass
+    from pipeline.detect.snapshots import Folder
 
 app = typer.Typer(help="List detectors, and test those of your own.", no_args_is_help=True)
 
@@ -102,8 +102,13 @@ def _list_learning(agent: str, config: Path | None, store: str | None, *, as_jso
     from pipeline.config import load_config
     from pipeline.detect.learning import learning_of_agent
 
-    detect = load_config(config).detect
-    told = learning_of_agent(chosen_store(store, config).cache_dir / "snapshots", detect, agent)
+    loaded, chosen = load_config(config), chosen_store(store, config)
+    folders: list[Folder] = []
+    if loaded.signals.topic is not None:
+        from pipeline.signals_topic.snapshot_folder import folders_of_agents
+
+        folders = folders_of_agents(chosen, loaded.signals.partitions)
+    told = learning_of_agent(chosen.cache_dir / "snapshots", loaded.detect, agent, folders)
     if as_json:
         typer.echo(json.dumps([one._asdict() for one in told], indent=2))
         return

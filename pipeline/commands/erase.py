@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pipeline.commands.chosen_store import StoreOption
+from pipeline.commands.options import ConfigOption, JsonOption
 
 if TYPE_CHECKING:
     from pipeline.audit.erase.run import Eraser, Outcome, Request
@@ -30,31 +31,32 @@ ValueFile = Annotated[
     typer.Option("--value-file", help="A file with one raw value a line (a name, an e-mail …); - is stdin."),
 ]
 
+Rows = Annotated[
+    bool,
+    typer.Option("--rows", help="With --value-file: whole rows, where the payload alone holds it too."),
+]
+Resume = Annotated[
+    str | None,
+    typer.Option("--resume", help="Go on with the erasure of that id: give what was asked again."),
+]
+
 
 def erase(
     *,
     where: Where = None,
     value_file: ValueFile = None,
     payload_only: Annotated[bool, typer.Option("--payload-only", help="Take payloads alone.")] = False,
-    rows: Annotated[
-        bool,
-        typer.Option("--rows", help="With --value-file: whole rows, where the payload alone holds it too."),
-    ] = False,
+    rows: Rows = False,
     by: Annotated[str | None, typer.Option("--by", help="Who asks for it; kept in the audit trail.")] = None,
     reason: Annotated[str | None, typer.Option("--reason", help="Why; kept in the audit trail.")] = None,
     execute: Annotated[
         bool, typer.Option("--execute", "--yes", help="Erase; without it nothing is changed.")
     ] = False,
-    resume: Annotated[
-        str | None,
-        typer.Option("--resume", help="Go on with the erasure of that id: give what was asked again."),
-    ] = None,
+    resume: Resume = None,
     listed: Annotated[bool, typer.Option("--list", help="Show the erasures of this store.")] = False,
-    config: Annotated[
-        Path | None, typer.Option("--config", help="The file; by default auditfuse.toml.")
-    ] = None,
+    config: ConfigOption = None,
     store: StoreOption = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Erase one person, a trace, a session, an agent or a range of time. First look, then --execute.
 

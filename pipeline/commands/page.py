@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pipeline.commands.chosen_store import StoreOption
+from pipeline.commands.options import ConfigOption, JsonOption
 
 if TYPE_CHECKING:
     from pipeline.config import Config
@@ -20,10 +21,8 @@ app = typer.Typer(help="Try the targets of pages, and see what a page says.", no
 @app.command()
 def test(
     target: Annotated[str, typer.Argument(help="The target's name in the configuration, or console.")],
-    config: Annotated[
-        Path | None, typer.Option("--config", help="The file; by default auditfuse.toml.")
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Send a sample page to one target and say whether it took it. With a sample plot, where it takes one.
 
@@ -68,8 +67,8 @@ def _keep(config: "Config", page_id: str, target: str, sent: "Sent", started_ms:
     from pipeline.clock import system_now_ms
     from pipeline.errors import AuditfuseError
     from pipeline.respond.attempts import record_delivery
+    from pipeline.respond.engine import sqlite_file
     from pipeline.respond.state import StateDatabase
-    from pipeline.respond.tables import sqlite_file
 
     file = sqlite_file(config.state)
     if file is not None and not file.exists():
@@ -90,11 +89,9 @@ def preview(
     plot: Annotated[
         Path | None, typer.Option("--plot", help="Draw its plot into this file: .png (Matplotlib) or .svg.")
     ] = None,
-    config: Annotated[
-        Path | None, typer.Option("--config", help="The file; by default auditfuse.toml.")
-    ] = None,
+    config: ConfigOption = None,
     store: StoreOption = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Print an incident's page as it would be sent now. Sends nothing, and makes no link for a person.
 

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
+from pipeline.commands.options import ConfigOption
+
 if TYPE_CHECKING:
     from pipeline.keys import Keys
     from pipeline.redact.cases import Failure
@@ -17,6 +19,22 @@ if TYPE_CHECKING:
     from pipeline.redact.explain import Explainer
     from pipeline.redact.redactor import RedactedText, Redactor
     from pipeline.redact.stream import Block
+
+Explain = Annotated[
+    bool, typer.Option("--explain", help="Say on stderr what was found, by which recognizer, and why.")
+]
+ShowValues = Annotated[
+    bool, typer.Option("--show-values", help="With --explain: the clear values too, for your own eyes.")
+]
+Diff = Annotated[bool, typer.Option("--diff", help="Show the changed lines, before and after: clear text.")]
+PolicyFor = Annotated[
+    str | None,
+    typer.Option("--policy-for", help="AGENT or AGENT@SOURCE: under the policy that holds for it."),
+]
+Names = Annotated[
+    str | None, typer.Option("--names", help="Who finds names in this run: off, or another `names`.")
+]
+Check = Annotated[Path | None, typer.Option("--check", help="Run a policy test: a YAML file of cases.")]
 
 _STAND_INS = ("REDACTION_FAILED", "REDACTION_CUT")
 
@@ -41,27 +59,13 @@ class _Shown(NamedTuple):
 
 def redact(
     files: Annotated[list[Path] | None, typer.Argument(help="Files to redact; - or none: stdin.")] = None,
-    config: Annotated[Path | None, typer.Option("--config", help="The configuration file.")] = None,
-    explain: Annotated[
-        bool, typer.Option("--explain", help="Say on stderr what was found, by which recognizer, and why.")
-    ] = False,
-    show_values: Annotated[
-        bool,
-        typer.Option("--show-values", help="With --explain: the clear values too, for your own eyes."),
-    ] = False,
-    diff: Annotated[
-        bool, typer.Option("--diff", help="Show the changed lines, before and after: clear text.")
-    ] = False,
-    policy_for: Annotated[
-        str | None,
-        typer.Option("--policy-for", help="AGENT or AGENT@SOURCE: under the policy that holds for it."),
-    ] = None,
-    names: Annotated[
-        str | None, typer.Option("--names", help="Who finds names in this run: off, or another `names`.")
-    ] = None,
-    check: Annotated[
-        Path | None, typer.Option("--check", help="Run a policy test: a YAML file of cases.")
-    ] = None,
+    config: ConfigOption = None,
+    explain: Explain = False,
+    show_values: ShowValues = False,
+    diff: Diff = False,
+    policy_for: PolicyFor = None,
+    names: Names = None,
+    check: Check = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="One JSON document: the lines and the counts.")
     ] = False,

@@ -6,11 +6,12 @@ import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
 from pipeline.commands.chosen_store import StoreOption, chosen_store
+from pipeline.commands.options import ConfigOption
 from pipeline.commands.times import time_ms
 
 if TYPE_CHECKING:
@@ -43,24 +44,28 @@ PublicKeys = Annotated[
     typer.Option("--key", help="A public key of the trail, or a file of them. May be repeated."),
 ]
 
+Columns = Annotated[
+    bool, typer.Option(help="Compare the typed columns with the records too; without, it is faster.")
+]
+Workers = Annotated[
+    int | None, typer.Option("--workers", min=1, help="Processes; by default one a core if worth it.")
+]
+Proof = Annotated[
+    Path | None, typer.Option("--proof", help="Check this proof instead of a store; needs --key.")
+]
+
 
 def verify(
     store: StoreOption = None,
-    config: Annotated[Path | None, typer.Option("--config", help="The configuration file.")] = None,
+    config: ConfigOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as one JSON document.")] = False,
-    columns: Annotated[
-        bool, typer.Option(help="Compare the typed columns with the records too; without, it is faster.")
-    ] = True,
+    columns: Columns = True,
     since: Since = None,
     partition: Partitions = None,
     anchor: Anchors = None,
     key: PublicKeys = None,
-    workers: Annotated[
-        int | None, typer.Option("--workers", min=1, help="Processes; by default one a core if worth it.")
-    ] = None,
-    proof: Annotated[
-        Path | None, typer.Option("--proof", help="Check this proof instead of a store; needs --key.")
-    ] = None,
+    workers: Workers = None,
+    proof: Proof = None,
 ) -> None:
     """Recompute every hash and link of the audit store and say what does not hold.
 
@@ -88,21 +93,27 @@ def verify(
 
         check_proof_file(proof, key or [], as_json=as_json)
         return
-    from pipeline.audit.verify import Wanted
-
-    keys, anchors = _trusted(key or [], anchor or [], store, config)
-    wanted = Wanted(
-        columns=columns,
-        since_ms=None if since is None else time_ms(since, "--since"),
-        partitions=_partitions(partition) if partition else None,
-        keys=keys,
-        anchors=anchors,
-    )
+    trusted = _trusted(key or [], anchor or [], store, config)
+    wanted = _wanted(trusted, columns=columns, since=since, partitions=partition)
     shows_progress = sys.stderr.isatty() and not as_json
     report = _report(chosen_store(store, config), wanted, workers, shows_progress=shows_progress)
     typer.echo(_as_json(report) if as_json else as_text(report))
     if not report.holds:
         raise typer.Exit(1)
+
+
+def _wanted(
+    trusted: Trusted, *, columns: bool, since: str | None, partitions: Sequence[str] | None
+) -> Wanted:
+    from pipeline.audit.verify import Wanted
+
+    return Wanted(
+        columns=columns,
+        since_ms=None if since is None else time_ms(since, "--since"),
+        partitions=_partitions(partitions) if partitions else None,
+        keys=trusted.keys,
+        anchors=trusted.anchors,
+    )
 
 
 def _partitions(texts: Sequence[str]) -> frozenset[tuple[str, int]]:
@@ -114,21 +125,26 @@ def _partitions(texts: Sequence[str]) -> frozenset[tuple[str, int]]:
     return frozenset((match[1], int(match[2])) for match in matches if match)
 
 
-def _trusted(
-    keys: Sequence[str], anchors: Sequence[str], store: str | None, config: Path | None
-) -> tuple[Sequence[PublicKey], Sequence[bytes]]:
+class Trusted(NamedTuple):
+    """What signatures and anchors are checked by."""
+
+    keys: Sequence[PublicKey]
+    anchors: Sequence[bytes]
+
+
+def _trusted(keys: Sequence[str], anchors: Sequence[str], store: str | None, config: Path | None) -> Trusted:
     """The keys and the anchors' notes that are named, else those of the configuration, where one is read."""
     from pipeline.audit.checkpoint.key import read_public_keys, trusted_keys
     from pipeline.audit.verify.anchors import read_anchors
 
     if store is not None and config is None:
-        return read_public_keys(keys), read_anchors(anchors)
+        return Trusted(read_public_keys(keys), read_anchors(anchors))
     from pipeline.config import load_config
 
     loaded = load_config(config)
     folders = [one.path for one in loaded.checkpoint.anchors if one.kind == "directory"]
     configured = [str(path) for path in folders if any(path.glob("*.note"))]
-    return (
+    return Trusted(
         read_public_keys(keys) if keys else trusted_keys(loaded.checkpoint, loaded.keys.path),
         read_anchors(anchors or configured),
     )

@@ -13,6 +13,7 @@ from detectors.token_burst import TokenBurst
 from pipeline.detect.action_shares import ActionShares
 from pipeline.detect.call_tests import CallTest
 from pipeline.detect.config import DetectConfig
+from pipeline.detect.model import Part
 from pipeline.detect.slow_calls import SlowCalls
 from pipeline.detect.spent_tokens import SpentTokens
 from pipeline.detect.trials import Trials
@@ -31,10 +32,16 @@ def counting_detectors(config: DetectConfig) -> list[CountingDetector]:
     return [_made(detector, config) for detector in _enabled(config) if hasattr(detector, "hits")]
 
 
-def rule_detectors(config: DetectConfig) -> list[RuleDetector]:
+def rule_detectors(config: DetectConfig, part: Part = "all") -> list[RuleDetector]:
     """Those that look at rows, but the one that the kill switch's trips are given to."""
-    rules = [detector for detector in _enabled(config) if hasattr(detector, "observe")]
+    rules = [one for one in _enabled(config) if hasattr(one, "observe") and is_of(one, part)]
     return [_made(detector, config) for detector in rules if detector is not ActingAfterTrip]
+
+
+def is_of(rule: RuleDetector | type[Detector], part: Part) -> bool:
+    """Whether a rule runs in this part of detection."""
+    across_agents: bool = getattr(rule, "across_agents", False)
+    return part == "all" or across_agents == (part == "fleet")
 
 
 def call_tests(config: DetectConfig) -> list[CallTest]:

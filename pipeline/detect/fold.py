@@ -4,6 +4,7 @@ What comes out as a set of findings depends on each partition's own order and on
 are known, never on how partitions interleave or how rows are cut into batches.
 """
 
+from collections.abc import Mapping, Set
 from typing import Any
 
 import numpy as np
@@ -25,8 +26,9 @@ from pipeline.detect.findings import Findings
 from pipeline.detect.floors import Floors
 from pipeline.detect.guard import OwnDetectors
 from pipeline.detect.minutes import Minutes
-from pipeline.detect.model import Acceptance, Found, Partition, SignalBatch, Trip
+from pipeline.detect.model import Acceptance, Found, Marker, Part, Partition, SignalBatch, Trip
 from pipeline.detect.overrides import Overrides
+from pipeline.detect.progress import PartitionTimes
 from pipeline.detect.recent import Recent
 from pipeline.detect.redacted import with_redacted
 from pipeline.detect.rows import ErrorRuns, Repeats
@@ -43,18 +45,22 @@ COUNT_BY = ["key", "late", "minute", "step"]
 class Detection:
     """Observe batches in order per partition; what lies below `ends` was seen and is dropped."""
 
-    def __init__(self, config: DetectConfig) -> None:
+    def __init__(self, config: DetectConfig, part: Part = "all") -> None:
+        """`part`: which of the detectors run here, where shards share them."""
         self._config = config
         self.config_hash = config.hash
-        self._own = OwnDetectors(config)
-        self._detectors: list[CountingDetector] = [*counting_detectors(config), *self._own.counting_detectors]
+        self._own = OwnDetectors(config, part)
+        counting = [*counting_detectors(config), *self._own.counting_detectors]
+        self._detectors: list[CountingDetector] = [] if part == "fleet" else counting
         self._floored = [d for d in self._detectors if d.floor is not None]
         self._slots = Slots(config.max_keys)
         self._minutes = Minutes(self._detectors, self._slots, config.max_pending)
-        self._calls = Calls(call_tests(config), self._slots, config.max_pending)
+        tests = [] if part == "fleet" else call_tests(config)
+        self._calls = Calls(tests, self._slots, config.max_pending)
         self._repeats = Repeats(config.max_ids)
         self._runs: dict[Partition, ErrorRuns] = {}
-        self._rules: list[RuleDetector] = [*rule_detectors(config), *self._own.rule_detectors]
+        self._rules: list[RuleDetector] = [*rule_detectors(config, part), *self._own.rule_detectors]
+        self._judges_trips = config.acting_after_trip.enabled and part != "fleet"
         self._acting = ActingAfterTrip(config.acting_after_trip)
         self._trips = Trips(self._acting, config.max_keys)
         self._accepted = Accepted()
@@ -65,23 +71,29 @@ class Detection:
             [self._findings.least_limit(one) for one in self._floored],
             lambda floor, key: self._findings.floor_limit(self._floored[floor], key),
         )
-        self.ends: dict[Partition, int] = {}
-        """The sealed end consumed of each partition."""
-        self.newest_ms: dict[Partition, int | None] = {}
-        """The newest event time of each known partition; None: has not spoken. None holds all others back."""
-        self.newest_broker_ms: dict[Partition, int | None] = {}
-        self.halted: set[Partition] = set()
-        """The partitions that nobody waits for since they are halted."""
+        self._times = PartitionTimes(int(config.lateness_s * 1000))
         self.late_events = 0
         self.repeats = 0
 
     @property
     def watermark_ms(self) -> int | None:
         """Event time below which every minute is complete; None while some partition has not spoken."""
-        newest = [t for t in self.newest_ms.values() if t is not None]
-        if not newest or len(newest) < len(self.newest_ms):
-            return None
-        return min(newest) - int(self._config.lateness_s * 1000)
+        return self._times.watermark().event_ms
+
+    @property
+    def ends(self) -> Mapping[Partition, int]:
+        """The sealed end consumed of each partition."""
+        return self._times.ends
+
+    @property
+    def newest_ms(self) -> Mapping[Partition, int | None]:
+        """The newest event time of each partition that is waited for; None: has not spoken."""
+        return self._times.newest_ms
+
+    @property
+    def halted(self) -> Set[Partition]:
+        """The partitions that nobody waits for since they are halted."""
+        return self._times.halted
 
     @property
     def keys(self) -> int:
@@ -91,31 +103,20 @@ class Detection:
     @property
     def agents(self) -> set[str]:
         """The agents that are known, those that a snapshot tells of included."""
-        return self._slots.agents
-
-    @property
-    def missed_events(self) -> int:
-        """Events that came after their minute was judged: of partitions that nobody had joined."""
-        return self._minutes.missed_events
+        return self._slots.agents | self._times.spoken
 
     def join(self, partitions: list[Partition]) -> None:
         """Make partitions known before their first rows, so that minutes wait for them."""
-        for partition in partitions:
-            self.halted.discard(partition)
-            self.newest_ms.setdefault(partition, None)
-            self.newest_broker_ms.setdefault(partition, None)
+        self._times.join(partitions)
 
     def leave(self, partition: Partition, *, is_halted: bool = False) -> list[Found]:
         """Wait no longer for a partition: it is halted, or its topic is gone. `ends` keeps it."""
-        if is_halted:
-            self.halted.add(partition)
-        self.newest_ms.pop(partition, None)
-        self.newest_broker_ms.pop(partition, None)
+        self._times.leave(partition, is_halted=is_halted)
         return self._findings.kept(self._close())
 
     def trips(self, trips: list[Trip]) -> list[Found]:
         """Take in trips from `_control`, new or lifted: before the events that follow them."""
-        if not self._acting.config.enabled:
+        if not self._judges_trips:
             return []
         found = [self._findings.rule(self._acting, one) for one in self._trips.learn(trips)]
         return self._findings.kept(found)
@@ -132,20 +133,23 @@ class Detection:
         signals = batch.signals
         if batch.start < done and signals.height:
             signals = signals.filter(pl.col("offset") >= done)
-        found = self._observe_rows(partition, signals) if signals.height else []
+        found = self._observe_rows(partition, signals, batch.marker) if signals.height else []
+        if batch.marker is not None and batch.end > done:
+            self._times.pass_marker(partition, batch.marker)
         if batch.idle_until_ms is not None and batch.end >= done:
-            _raise(self.newest_ms, partition, batch.idle_until_ms)
-            _raise(self.newest_broker_ms, partition, batch.idle_until_ms)
-        self.ends[partition] = max(done, batch.end)
+            self._times.pass_idle(partition, batch.idle_until_ms)
+        self._times.ends[partition] = max(done, batch.end)
         return self._findings.kept(found + self._close())
 
-    def _observe_rows(self, partition: Partition, signals: pl.DataFrame) -> list[Found]:
-        lateness_ms = int(self._config.lateness_s * 1000)
-        derived = derive(signals, self.newest_ms[partition], lateness_ms)
+    def _observe_rows(
+        self, partition: Partition, signals: pl.DataFrame, marker: Marker | None
+    ) -> list[Found]:
+        derived = derive(signals, self._times.newest_ms[partition], self._times.lateness_ms)
         rows = with_redacted(self._mark(partition, derived))
         once = rows.filter(~pl.col("repeat")) if rows["repeat"].any() else rows
         once = self._own.with_columns(once)
-        self._advance(partition, rows)
+        if marker is None:
+            self._times.pass_rows(partition, rows)
         self._recent.add(once)
         punctual = once.filter(~pl.col("late")) if once["late"].any() else once
         self._slots.meet(punctual)
@@ -155,7 +159,7 @@ class Detection:
             for rule in self._rules
             for one in rule.observe(self._overrides.watched(rule.name, once))
         ]
-        if self._acting.config.enabled:
+        if self._judges_trips:
             found += [
                 self._findings.rule(self._acting, one)
                 for one in self._trips.observe(self._overrides.watched(self._acting.name, once))
@@ -173,12 +177,6 @@ class Detection:
             pl.Series("reused", reused, pl.Boolean),
             pl.Series("in_error_run", in_error_run, pl.Boolean),
         )
-
-    def _advance(self, partition: Partition, rows: pl.DataFrame) -> None:
-        _raise(self.newest_ms, partition, rows["event_ms"].max())
-        stamped = rows.filter(pl.col("broker_time_kind") == "append")
-        if stamped.height:
-            _raise(self.newest_broker_ms, partition, stamped["broker_time_ms"].max())
 
     def _count(self, rows: pl.DataFrame) -> list[Found]:
         """One grouping of the rows for all detectors; floors and minutes then add up small frames."""
@@ -206,15 +204,13 @@ class Detection:
         return [name for name, one in progress if one.until_minute is not None]
 
     def _close(self) -> list[Found]:
-        stamped = [t for t in self.newest_broker_ms.values() if t is not None]
-        append_ms = min(stamped) if stamped and len(stamped) == len(self.newest_broker_ms) else None
-        if append_ms is not None:
-            self._floors.expire(append_ms)
-        watermark = Watermark(self.watermark_ms, append_ms, self.newest_ms, bool(self.halted))
-        if watermark.event_ms is None:
+        watermark, reached_ms = self._times.watermark(), self._times.reached_ms
+        if watermark.append_ms is not None:
+            self._floors.expire(watermark.append_ms)
+        if watermark.event_ms is None or reached_ms is None:
             return self._close_rules(watermark)
         # Not the watermark: ids are looked for by where their own partition is.
-        self._repeats.expire(min(ms for ms in self.newest_ms.values() if ms is not None) // DAY_MS)
+        self._repeats.expire(reached_ms // DAY_MS)
         minute, found = watermark.event_ms // MINUTE_MS, list[Found]()
         for one in self._accepted.due(minute):
             found += self._close_rules(watermark._replace(event_ms=one.from_minute * MINUTE_MS))
@@ -261,7 +257,7 @@ class Detection:
         return snapshot.encode(self.config_hash, self._state())
 
     @classmethod
-    def restore(cls, config: DetectConfig, content: bytes) -> "Detection":
+    def restore(cls, config: DetectConfig, content: bytes, part: Part = "all") -> "Detection":
         """The state of a snapshot made with this configuration; raises ConfigError for another."""
         state = snapshot.decode(content, config.hash)
         if state is None:
@@ -269,60 +265,35 @@ class Detection:
                 "the detection snapshot was made with another configuration or version; "
                 "detection must be rebuilt from the sealed rows"
             )
-        detection = cls(config)
+        detection = cls(config, part)
         detection._load(state)
         return detection
 
+    def _memories(self) -> dict[str, Any]:
+        """What remembers, by the name that a snapshot has for it, in the order in which it is loaded."""
+        kept = {"repeats": self._repeats, "floors": self._floors, "slots": self._slots}
+        tests = {"minutes": self._minutes, "calls": self._calls}
+        return {**kept, **tests, "trips": self._trips, "accepted": self._accepted}
+
     def _state(self) -> dict[str, Any]:
         return {
-            "partitions": [
-                (
-                    *p,
-                    self.ends.get(p, 0),
-                    p in self.newest_ms,
-                    self.newest_ms.get(p),
-                    self.newest_broker_ms.get(p),
-                )
-                for p in self.ends | self.newest_ms
-            ],
+            "partitions": self._times.state(),
             "runs": [(*p, runs.state()) for p, runs in self._runs.items()],
-            "repeats": self._repeats.state(),
-            "floors": self._floors.state(),
-            "slots": self._slots.state(),
-            "minutes": self._minutes.state(),
-            "calls": self._calls.state(),
             "rules": {rule.name: rule.state() for rule in self._rules},
-            "trips": self._trips.state(),
-            "accepted": self._accepted.state(),
             "halted": sorted(self.halted),
+            "spoken": sorted(self._times.spoken),
             "counters": (self.late_events, self.repeats),
+            **{name: memory.state() for name, memory in self._memories().items()},
         }
 
     def _load(self, state: dict[str, Any]) -> None:
-        for topic_id, number, end, known, newest, newest_broker in state["partitions"]:
-            partition = (topic_id, number)
-            self.ends[partition] = end
-            if known:
-                self.newest_ms[partition] = newest
-                self.newest_broker_ms[partition] = newest_broker
+        self._times.load(state["partitions"], state["halted"])
         for topic_id, number, outcomes in state["runs"]:
             self._runs[(topic_id, number)] = ErrorRuns(self._config.max_keys)
             self._runs[(topic_id, number)].load(outcomes)
-        self._repeats.load(state["repeats"])
-        self._floors.load(state["floors"])
-        self._slots.load(state["slots"])
-        self._minutes.load(state["minutes"])
-        self._calls.load(state["calls"])
+        for name, memory in self._memories().items():
+            memory.load(state[name])
         for rule in self._rules:
             rule.load(state["rules"][rule.name])
-        self._trips.load(state["trips"])
-        self._accepted.load(state["accepted"])
-        self.halted = {(topic_id, number) for topic_id, number in state["halted"]}
+        self._times.spoken = set(state.get("spoken", ()))
         self.late_events, self.repeats = state["counters"]
-
-
-def _raise(times: dict[Partition, int | None], partition: Partition, value: Any) -> None:
-    """Times only go forward."""
-    before = times.get(partition)
-    if value is not None and (before is None or value > before):
-        times[partition] = int(value)

@@ -23,9 +23,10 @@ from detectors.base import (
 from detectors.key import Key
 from detectors.window import HOUR_MS
 from pipeline import metrics
-from pipeline.detect.build import budgeted
+from pipeline.detect.build import budgeted, is_of
 from pipeline.detect.config import DetectConfig
 from pipeline.detect.limited import Limited
+from pipeline.detect.model import Part
 from pipeline.detect.own import line_in_module, own_detectors, own_settings
 from pipeline.errors import ConfigError
 from schemas.finding import Severity
@@ -189,7 +190,7 @@ class GuardedCount:
 class OwnDetectors:
     """The user's own detectors of a configuration, each behind its guard."""
 
-    def __init__(self, config: DetectConfig) -> None:
+    def __init__(self, config: DetectConfig, part: Part = "all") -> None:
         failures = Failures(config.own_limit_s)
         self.counting: list[GuardedCount] = []
         self.rules: list[GuardedRule | Failures] = []
@@ -203,8 +204,9 @@ class OwnDetectors:
                 continue
             made: Any = _made(detector, budgeted(settings, config))
             if hasattr(detector, "hits"):
-                self.counting.append(GuardedCount(made, failures))
-            else:
+                if part != "fleet":
+                    self.counting.append(GuardedCount(made, failures))
+            elif is_of(detector, part):
                 self.rules.append(GuardedRule(made, failures))
         if self.counting or self.rules:
             self.rules.append(failures)

@@ -1,12 +1,13 @@
 """How far statistics are in learning an agent, from detection's newest snapshot, for people."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
 from detectors.window import MINUTE_MS
 from pipeline.detect.config import DetectConfig
-from pipeline.detect.snapshots import Snapshots
+from pipeline.detect.snapshots import Folder, Snapshots
 from pipeline.errors import AuditfuseError
 
 
@@ -28,15 +29,21 @@ class Learned(NamedTuple):
     """The same in words."""
 
 
-def learning_of_agent(snapshots: Path, config: DetectConfig, agent: str) -> list[Learned]:
-    """By key and detector. Raises AuditfuseError where no snapshot tells of the agent."""
-    detection = Snapshots(snapshots, config).newest()
-    if detection is None:
+def learning_of_agent(
+    snapshots: Path, config: DetectConfig, agent: str, shards: Sequence[Folder] = ()
+) -> list[Learned]:
+    """By key and detector. `shards`: where those of shards are, which share the agents. Raises
+    AuditfuseError where no snapshot tells of the agent."""
+    newest = [Snapshots(snapshots, config).newest()]
+    newest += [Snapshots(folder, config, "agents").newest() for folder in shards]
+    detections = [one for one in newest if one is not None]
+    if not detections:
         raise AuditfuseError(
             f"no snapshot of detection with this configuration is in {snapshots}: it is saved within "
             "minutes of the first events, and at every hour of event time"
         )
-    told = sorted(detection.learning(agent), key=lambda one: (one[0], one[1]))
+    told = [one for detection in detections for one in detection.learning(agent)]
+    told.sort(key=lambda one: (one[0], one[1]))
     if not told:
         raise AuditfuseError(f"detection has seen no agent {agent!r} as of its newest snapshot")
     found: list[Learned] = []

@@ -46,11 +46,6 @@ class Minutes:
         self._groups: dict[str, int] = {}
         """Of environments: whose rates share a season."""
 
-    @property
-    def missed_events(self) -> int:
-        """Events that came after their minute was judged."""
-        return self._open.missed_events
-
     def add(self, grouped: pl.DataFrame) -> None:
         """Add counts: `minute`, `key`, `events`, and two columns a detector."""
         self._open.add(grouped)

@@ -1,7 +1,7 @@
 """What goes into the fold and what comes out of it."""
 
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import msgspec
 import polars as pl
@@ -11,6 +11,29 @@ from schemas.finding import Finding
 
 Partition = tuple[str, int]
 """(topic id, partition)."""
+Part = Literal["all", "agents", "fleet"]
+"""Which detectors run: all of them; those that look at each agent alone; those that look across agents."""
+
+
+class Marker(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
+    """What a segment as a whole says of time and of who spoke: all a shard knows of the rows of others."""
+
+    newest_ms: int | None
+    """The newest event time."""
+    untimed_ms: int | None
+    """The newest append time before the first event that has a time: while nothing else is known."""
+    newest_broker_ms: int | None
+    """The newest time of the broker's clock."""
+    agents: tuple[str, ...]
+
+    def then(self, later: "Marker") -> "Marker":
+        """Of both segments, one after the other."""
+        return Marker(
+            newest_ms=_newest(self.newest_ms, later.newest_ms),
+            untimed_ms=_newest(self.untimed_ms, later.untimed_ms if self.newest_ms is None else None),
+            newest_broker_ms=_newest(self.newest_broker_ms, later.newest_broker_ms),
+            agents=tuple(sorted({*self.agents, *later.agents})),
+        )
 
 
 class SignalBatch(NamedTuple):
@@ -26,6 +49,8 @@ class SignalBatch(NamedTuple):
     signals: pl.DataFrame
     """SIGNAL_SCHEMA, in (offset, item) order; may be empty."""
     idle_until_ms: int | None = None
+    marker: Marker | None = None
+    """Of a shard's rows, which then have a column `reached_ms`: what the whole segment says."""
 
 
 def joined(batches: Iterable[SignalBatch]) -> Iterator[SignalBatch]:
@@ -48,8 +73,23 @@ def _one(several: list[SignalBatch]) -> SignalBatch:
     first, last = several[0], several[-1]
     if first is last:
         return first
-    rows = pl.concat(batch.signals for batch in several)
-    return last._replace(start=first.start, signals=rows)
+    frames, marker = [first.signals], first.marker
+    for batch in several[1:]:
+        frames.append(batch.signals if marker is None else _after(batch.signals, marker))
+        if marker is not None and batch.marker is not None:
+            marker = marker.then(batch.marker)
+    marker = marker or last.marker
+    return last._replace(start=first.start, signals=pl.concat(frames), marker=marker)
+
+
+def _after(signals: pl.DataFrame, before: Marker) -> pl.DataFrame:
+    """A shard's rows as those of a segment that goes on from another."""
+    reached = pl.max_horizontal("reached_ms", pl.lit(before.newest_ms, pl.Int64))
+    return signals.with_columns(reached.alias("reached_ms"))
+
+
+def _newest(one: int | None, other: int | None) -> int | None:
+    return other if one is None else one if other is None else max(one, other)
 
 
 class Trip(msgspec.Struct, frozen=True, kw_only=True):

@@ -165,7 +165,8 @@ def _mistakes(detector: Any) -> Iterator[str]:
     if not isinstance(needs, tuple):
         yield f"{who}: needs must be a tuple of signal columns"
     wanted = COUNTS if hasattr(detector, "hits") else RULES
-    lacking = [attribute for attribute in wanted if not hasattr(detector, attribute)]
+    abstract = getattr(detector, "__abstractmethods__", frozenset[str]())
+    lacking = [attribute for attribute in wanted if not hasattr(detector, attribute)] + sorted(abstract)
     if lacking:
         kind = "counts" if wanted is COUNTS else "is a rule (it has no hits)"
         yield f"{who} {kind} and lacks {', '.join(lacking)}"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pipeline.config import Config
 from pipeline.doctor.model import CheckResult, fails, warning, well
-from pipeline.respond.tables import sqlite_file
+from pipeline.respond.engine import sqlite_file
 
 LOW_SHARE, LOW_BYTES = 0.10, 5 * 1024**3
 FULL_SHARE, FULL_BYTES = 0.02, 512 * 1024**2

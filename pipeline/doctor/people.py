@@ -10,9 +10,11 @@ from pipeline.errors import AuditfuseError
 from pipeline.killswitch.drill import last_good_drill, overdue
 from pipeline.killswitch.operator import NoServerError, Operator
 from pipeline.killswitch.status import PartStatus
+from pipeline.redact.reasons import as_it_is
+from pipeline.respond.engine import goes_unverified, sqlite_file
 from pipeline.respond.pager import ApprisePager
+from pipeline.respond.schema import needs
 from pipeline.respond.state import StateDatabase
-from pipeline.respond.tables import sqlite_file
 
 
 def page_targets(config: Config) -> Iterator[CheckResult]:
@@ -47,9 +49,18 @@ def state_database(config: Config) -> Iterator[CheckResult]:
     if file is not None and not file.exists():
         yield warning("state database", f"there is none at {file} yet", "the first run makes it")
         return
+    if goes_unverified(config.state):
+        says = "the server of the state database is not verified: anyone between can read and change it"
+        yield warning(
+            "state database's TLS", says, "put ?sslmode=verify-full&sslrootcert=PATH into state.url"
+        )
     state = StateDatabase(config.state.model_copy(update={"retry_for_ms": 2_000}), config.respond)
     try:
-        state.create_schema()
+        version = state.schema_version()
+        remedy = needs(version)
+        if remedy is not None:
+            yield (warning if version is None else fails)("state database", f"schema {version}", remedy)
+            return
         waiting = sum(state.undelivered().values())
         open_incidents = len(state.incidents())
     finally:
@@ -80,7 +91,7 @@ def drills(config: Config, now_ms: NowMs) -> Iterator[CheckResult]:
 def control_server(config: Config) -> Iterator[CheckResult]:
     """Whether trips are served."""
     try:
-        status = Operator(config.killswitch, _as_it_is).status()
+        status = Operator(config.killswitch, as_it_is).status()
     except NoServerError as error:
         yield fails("control server", str(error), "is auditfuse running on this host? See auditfuse run")
         return
@@ -92,8 +103,3 @@ def control_server(config: Config) -> Iterator[CheckResult]:
         if not part.working:
             yield fails(f"kill switch's {name}", part.fault or "does not work", "trips are served meanwhile")
     yield well("control server", f"answers; {len(status.trips)} trips in force")
-
-
-def _as_it_is(text: str, wait_s: float) -> str:
-    del wait_s
-    return text

@@ -1,85 +1,26 @@
-"""Kafka: whether it answers, and whether the topics are set as detection and the audit trail need them."""
+"""Kafka: whether it answers, and whether the topics are set as the flow needs them (`auditfuse topics`)."""
 
 import asyncio
-from collections.abc import Iterator, Mapping
-from typing import Any
-
-from aiokafka import errors
-from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from collections.abc import Iterator
 
 from pipeline.config import Config
 from pipeline.doctor.model import CheckResult, fails, warning, well
-from pipeline.topics.kafka_config import KafkaConfig, unreachable
-
-TIMEOUT_MS = 8_000
-MIN_RETENTION_MS = 24 * 3_600_000
-"""A weekend's halt should not lose events; a day is the least that is not complained of."""
-
-Settings = Mapping[str, str]
+from pipeline.topics.kafka_admin import describe_topics
+from pipeline.topics.wanted import complaints, wanted_topics
 
 
 def kafka_topics(config: Config) -> Iterator[CheckResult]:
-    """Each source's topic, in the order of the configuration."""
-    names = [source.topic for source in config.sources if source.kind == "kafka"]
-    if not names:
-        yield well("kafka", "no source reads from Kafka")
+    """Each topic that the configuration names, in the order of the flow."""
+    wanted = wanted_topics(config)
+    if not wanted:
+        yield well("kafka", "no topic of Kafka's is used")
         return
-    found = asyncio.run(_describe(config.kafka, names))
+    found = asyncio.run(describe_topics(config.kafka, [one.name for one in wanted]))
     yield well("kafka", f"{config.kafka.bootstrap_servers} answers")
-    for name in names:
-        settings = found.get(name)
-        if settings is None:
-            yield fails(
-                f"topic {name}", "is not there, or may not be described", "create it, or grant Describe"
-            )
-        else:
-            yield from _judge(name, settings)
-
-
-def _judge(name: str, settings: Settings) -> Iterator[CheckResult]:
-    complaints = 0
-    if settings.get("message.timestamp.type") != "LogAppendTime":
-        complaints += 1
-        yield warning(
-            f"topic {name}",
-            "messages bear the sender's time (CreateTime): their findings page, and trip nothing",
-            f"kafka-configs --alter --topic {name} --add-config message.timestamp.type=LogAppendTime",
-        )
-    if "compact" in settings.get("cleanup.policy", ""):
-        complaints += 1
-        yield fails(
-            f"topic {name}",
-            "is compacted: Kafka drops events before they are sealed",
-            f"kafka-configs --alter --topic {name} --add-config cleanup.policy=delete",
-        )
-    retention_ms = int(settings.get("retention.ms", -1))
-    if 0 <= retention_ms < MIN_RETENTION_MS:
-        complaints += 1
-        yield warning(
-            f"topic {name}",
-            f"keeps messages for {retention_ms / 3_600_000:.1f} hours: a longer halt loses the rest",
-            f"kafka-configs --alter --topic {name} --add-config retention.ms=259200000",
-        )
-    if not complaints:
-        yield well(f"topic {name}", "append time, deleted by age alone, kept for a day or more")
-
-
-async def _describe(config: KafkaConfig, names: list[str]) -> dict[str, Settings]:
-    """The settings of the topics that are there."""
-    options: dict[str, Any] = config.connection_options() | {"request_timeout_ms": TIMEOUT_MS}
-    client = AIOKafkaAdminClient(**options)
-    try:
-        await client.start()
-        wanted = [ConfigResource(ConfigResourceType.TOPIC, name) for name in names]
-        answers: list[Any] = await client.describe_configs(wanted)
-    except (errors.KafkaError, OSError, TimeoutError) as error:
-        raise unreachable(config, error) from None
-    finally:
-        await client.close()
-    return {
-        resource[3]: {entry[0]: entry[1] for entry in resource[4]}
-        for answer in answers
-        for resource in answer.resources
-        if resource[0] == 0
-    }
+    for topic in wanted:
+        told = list(complaints(topic, found.get(topic.name), config.kafka.bootstrap_servers))
+        for one in told:
+            says = f"{one.setting} is {one.found or 'not set'}, wanted {one.wanted}: {one.why}"
+            yield (fails if one.is_fatal else warning)(f"topic {topic.name}", says, one.command)
+        if not told:
+            yield well(f"topic {topic.name}", f"is set as {topic.use} must be")

@@ -5,7 +5,10 @@ import secrets
 from collections.abc import Sequence
 from typing import Literal
 
+import msgspec
+
 from pipeline.errors import AuditfuseError
+from pipeline.redact.reasons import Redact
 from schemas.command import MODES, Command, Mode, Selector
 
 MAX_NAME_CHARS = 200
@@ -20,6 +23,11 @@ class CommandError(AuditfuseError):
     def __init__(self, kind: Literal["invalid", "unknown", "conflict"], text: str) -> None:
         super().__init__(text)
         self.kind = kind
+
+
+def fit_to_keep(command: Command, redact: Redact, wait_s: float) -> Command:
+    """The command with its reason redacted, and cut to what is kept."""
+    return msgspec.structs.replace(command, reason=redact(command.reason, wait_s)[:MAX_REASON_CHARS])
 
 
 def new_trip(

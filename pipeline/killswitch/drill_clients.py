@@ -8,6 +8,7 @@ import http.client
 import secrets
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any, ClassVar
 from urllib.parse import urlencode
@@ -23,7 +24,7 @@ RETRY_S = 0.1
 Connect = Callable[[], http.client.HTTPConnection]
 
 
-class DrillClient:
+class DrillClient(ABC):
     """A thread that asks, until `stop`. `moments`: when the answer changed, in seconds; first to yes."""
 
     kind: ClassVar[Kind]
@@ -75,9 +76,9 @@ class DrillClient:
             except (OSError, http.client.HTTPException, msgspec.MsgspecError, UnicodeDecodeError):
                 self._stop.wait(RETRY_S)
 
+    @abstractmethod
     def _ask(self, connection: http.client.HTTPConnection) -> None:
         """Ask over one connection until it fails or the client is stopped."""
-        raise NotImplementedError
 
     def _heard(self, *, allowed: bool) -> None:
         if allowed != self.is_allowed:

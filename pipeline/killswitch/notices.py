@@ -50,7 +50,11 @@ Send = Callable[[Notice], bool]
 class Notices:
     """Follows the switch's commands, and takes what the policy decided. Thread-safe."""
 
-    def __init__(self, switch: KillSwitch, send: Send, now_ms: NowMs) -> None:
+    def __init__(
+        self, switch: KillSwitch, send: Send, now_ms: NowMs, follows: Callable[[], bool] = lambda: True
+    ) -> None:
+        """`follows`: whether this host tells of the commands of others, as one of them should."""
+        self._follows = follows
         self._switch = switch
         self._send = send
         self._now_ms = now_ms
@@ -85,7 +89,8 @@ class Notices:
         self._loop.wake()
 
     def _step(self) -> float:
-        self._follow()
+        if self._follows():
+            self._follow()
         with self._lock:
             waiting = list(self._waiting)
         failed = False

@@ -22,8 +22,8 @@ from pipeline.killswitch.health import fault_of
 from pipeline.killswitch.journal import Journal
 from pipeline.killswitch.server import Answer
 from pipeline.killswitch.status import Status
-from pipeline.killswitch.switch import KillSwitch, Redact
-from pipeline.redact.reasons import WITHHELD
+from pipeline.killswitch.switch import KillSwitch
+from pipeline.redact.reasons import WITHHELD, Redact
 from schemas.command import Command, Mode, Selector
 
 TIMEOUT_S = 3.0

@@ -1,17 +1,20 @@
 """HTTP/1.1 as uvicorn speaks it, bounded: headers by size and time, connections by number.
 
 A client that sends its request byte by byte, or opens connections and says nothing, has each of them for
-HEADERS_TIMEOUT_S; where all are taken, those that have been idle longest make room for those that ask.
+HEADERS_TIMEOUT_S, and before that as long for the TLS handshake; where all are taken, those that have been
+idle longest make room for those that ask.
 """
 
 import resource
 from collections import OrderedDict
 from typing import Any
 
+import uvloop
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from pipeline import metrics
 
+HANDSHAKE_TIMEOUT_S = 10.0
 HEADERS_TIMEOUT_S = 10.0
 MAX_HEADER_BYTES = 65_536
 MAX_CONNECTIONS = 16_384
@@ -36,6 +39,20 @@ def bounded_protocol() -> type[HttpToolsProtocol]:
     limit = max_connections()
     idle: OrderedDict[_Bounded, None] = OrderedDict()
     return type("BoundedProtocol", (_Bounded,), {"idle": idle, "limit": limit})
+
+
+class BoundedLoop(uvloop.Loop):
+    """An event loop whose servers end a TLS handshake that is not done in time, not after a minute."""
+
+    async def create_server(self, *args: Any, **options: Any) -> Any:
+        """As the loop below does."""
+        if options.get("ssl") is not None:
+            options["ssl_handshake_timeout"] = HANDSHAKE_TIMEOUT_S
+        return await super().create_server(*args, **options)
+
+
+LOOP = f"{__name__}:{BoundedLoop.__name__}"
+"""It, as uvicorn's setting `loop` names it."""
 
 
 class _Bounded(HttpToolsProtocol):

@@ -74,6 +74,22 @@ class DeniedError(AuditfuseError):
         self.delay_s = delay_s
 
 
+def allowed(authenticator: Authenticator, request: Request, right: str) -> Caller:
+    """The caller, who has this right. Raises what `answer_errors` turns into 401 or 403."""
+    authorization = http.header(request.scope, b"authorization")
+    caller = authenticator.caller(authorization, local=http.is_local(request.scope))
+    if caller is None:
+        metrics.control_refusals.labels("token").inc()
+        raise _denied(authenticator.record_failure(http.address(request.scope)))
+    if authorization is None and right not in caller.rights:
+        metrics.control_refusals.labels("token").inc()
+        raise DeniedError(401, "a known bearer token is needed")
+    if right not in caller.rights:
+        metrics.control_refusals.labels("role").inc()
+        raise DeniedError(403, f"this token's role may not {right}")
+    return caller
+
+
 class ControlEndpoints:
     """The handlers of `/v1/killswitch`."""
 
@@ -98,19 +114,8 @@ class ControlEndpoints:
         ]
 
     def allow(self, request: Request, right: str) -> Caller:
-        """The caller, who has this right. Raises what `answer_errors` turns into 401 or 403."""
-        authorization = http.header(request.scope, b"authorization")
-        caller = self._authenticator.caller(authorization, local=http.is_local(request.scope))
-        if caller is None:
-            metrics.control_refusals.labels("token").inc()
-            raise _denied(self._authenticator.record_failure(http.address(request.scope)))
-        if authorization is None and right not in caller.rights:
-            metrics.control_refusals.labels("token").inc()
-            raise DeniedError(401, "a known bearer token is needed")
-        if right not in caller.rights:
-            metrics.control_refusals.labels("role").inc()
-            raise DeniedError(403, f"this token's role may not {right}")
-        return caller
+        """As `allowed`."""
+        return allowed(self._authenticator, request, right)
 
     async def status(self, request: Request) -> Response:
         """All trips in force, open requests and the health of the switch."""

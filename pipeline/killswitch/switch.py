@@ -17,30 +17,26 @@ from pipeline.clock import NowMs, system_now_ms
 from pipeline.killswitch import compose
 from pipeline.killswitch.actuators.ledger import ActuatorStatus
 from pipeline.killswitch.book import Book, Standing
-from pipeline.killswitch.compose import CommandError
 from pipeline.killswitch.config import MAX_LEASE_S, KillSwitchConfig
 from pipeline.killswitch.health import Health
 from pipeline.killswitch.journal import Journal
 from pipeline.killswitch.keeper import JournalKeeper
 from pipeline.killswitch.lease_desk import LeaseDesk, NowS
+from pipeline.killswitch.loosening import Loosening
 from pipeline.killswitch.peers import Peers, PeerTrip
 from pipeline.killswitch.policy import PastTrip
 from pipeline.killswitch.sealer import Append, ReadSealed, Sealer
-from pipeline.killswitch.state import RANK, Approvals, NoApprovals, SwitchState, TripInForce, same_person
+from pipeline.killswitch.state import Approvals, NoApprovals, SwitchState, TripInForce
 from pipeline.killswitch.status import Status, status_of
 from pipeline.killswitch.timeline import Timeline
-from pipeline.redact.reasons import WITHHELD
+from pipeline.redact.reasons import WITHHELD, Redact, as_it_is
 from schemas.command import MODES, Command, Mode, Selector
 
 JOURNAL_WAIT_S = 0.5
 """How long a trip's answer waits for the journal. The trip is served before."""
 TRIP_REASON_WAIT_S = 0.5
 """How long the journal waits for a trip's reason to be redacted. The trip is served before."""
-REASON_WAIT_S = 10.0
-"""The same for what loosens, which is in no hurry."""
 
-Redact = Callable[[str, float], str]
-"""A person's text and the seconds that redacting it may take → what may be kept. Never raises."""
 StandsFor = Callable[[str, str], bool]
 """(a redacted name, a name) → whether the one is the other after redaction. Never raises."""
 
@@ -69,7 +65,7 @@ class KillSwitch:
         now_s: NowS = time.monotonic,
     ) -> None:
         self.config = config
-        self._redact = redact or _as_it_is
+        self._redact = redact or as_it_is
         self._stands_for = stands_for or _stands_for_none
         self._redacted_agents: tuple[str, ...] = ()
         self.approvals: Approvals = approvals or NoApprovals()
@@ -88,6 +84,9 @@ class KillSwitch:
         self._keeper = JournalKeeper(journal, self._book, self._lock, now_ms=now_ms, publish=self._publish)
         self._sealer = Sealer(
             journal, self._book, self._lock, append=append, read_sealed=read_sealed, publish=self._publish
+        )
+        self._loosening = Loosening(
+            self._book, self._lock, redact=self._redact, seal=self._sealer.wake, now_ms=now_ms
         )
 
     @property
@@ -173,55 +172,15 @@ class KillSwitch:
 
     def request_reset(self, trips: Sequence[str], *, by: str, reason: str, mode: Mode = "on") -> Command:
         """Ask for trips to be lifted (or loosened to `mode`). Nothing changes before another approves."""
-        command = compose.new_reset_request(
-            trips=trips, by=by, reason=reason, at_ms=self._now_ms(), mode=mode
-        )
-        command = self._fit_to_keep(command, REASON_WAIT_S)
-        with self._lock:
-            in_force = self._require_in_force(command.trips)
-            if all(RANK[current] <= RANK[mode] for current in in_force.values()):
-                raise CommandError("conflict", f"none of these trips is stricter than {mode}")
-            self._book.add_waiting(command)
-        self._sealer.wake()
-        return command
+        return self._loosening.request_reset(trips, by=by, reason=reason, mode=mode)
 
     def approve_reset(self, request_id: str, *, by: str, reason: str) -> Command:
         """Approve a request as a second person. It takes effect when both are sealed."""
-        fit_reason = self._redact(reason, REASON_WAIT_S)[: compose.MAX_REASON_CHARS]
-        with self._lock:
-            request = self._book.request(request_id)
-            if request is None:
-                raise CommandError("unknown", f"there is no reset request {request_id[:80]}")
-            if request not in self._book.open_requests():
-                raise CommandError(
-                    "conflict", f"request {request.id} is approved already, or its trips are lifted"
-                )
-            if same_person(request.by, by):
-                raise CommandError(
-                    "conflict", f"{by.strip()[:200]} made this request; another person must approve it"
-                )
-            command = compose.new_reset_approval(
-                request=request, by=by, reason=fit_reason, at_ms=self._now_ms()
-            )
-            self._book.add_waiting(command)
-        self._sealer.wake()
-        return command
+        return self._loosening.approve_reset(request_id, by=by, reason=reason)
 
     def step_down(self, trips: Sequence[str], *, by: str, reason: str) -> Command:
         """Take automatic trips down to read_only as one person, once it is sealed."""
-        command = compose.new_step_down(trips=trips, by=by, reason=reason, at_ms=self._now_ms())
-        command = self._fit_to_keep(command, REASON_WAIT_S)
-        with self._lock:
-            modes = self._require_in_force(command.trips)
-            trips_by_id = {trip.command.id: trip.command for trip in self._state.in_force}
-            for trip_id in command.trips:
-                if not trips_by_id[trip_id].automatic:
-                    raise CommandError("conflict", f"{trip_id} was made by a person: only a reset loosens it")
-                if RANK[modes[trip_id]] <= RANK["read_only"]:
-                    raise CommandError("conflict", f"{trip_id} is at {modes[trip_id]} already")
-            self._book.add_waiting(command)
-        self._sealer.wake()
-        return command
+        return self._loosening.step_down(trips, by=by, reason=reason)
 
     def subscribe(self, on_publish: Callable[[], None]) -> None:
         """Have this called after every change of what is served: under the lock, so it must only wake."""
@@ -311,22 +270,11 @@ class KillSwitch:
 
     def _release(self, command: Command) -> Command:
         """Have a trip that is served written too, once its reason is fit to be kept."""
-        command = self._fit_to_keep(command, TRIP_REASON_WAIT_S)
+        command = compose.fit_to_keep(command, self._redact, TRIP_REASON_WAIT_S)
         with self._lock:
             self._book.release(command)
             self._publish()
         return command
-
-    def _fit_to_keep(self, command: Command, wait_s: float) -> Command:
-        reason = self._redact(command.reason, wait_s)[: compose.MAX_REASON_CHARS]
-        return msgspec.structs.replace(command, reason=reason)
-
-    def _require_in_force(self, trip_ids: Sequence[str]) -> dict[str, Mode]:
-        in_force: dict[str, Mode] = {trip.command.id: trip.mode for trip in self._state.in_force}
-        missing = [trip_id for trip_id in trip_ids if trip_id not in in_force]
-        if missing:
-            raise CommandError("unknown", f"no trip in force has the id {missing[0][:80]}")
-        return in_force
 
     def _publish(self) -> None:
         """Serve what the book says now. The caller holds the lock."""
@@ -353,8 +301,3 @@ def _without_reason(command: Command) -> Command:
 def _stands_for_none(redacted: str, name: str) -> bool:
     del redacted, name
     return False
-
-
-def _as_it_is(text: str, wait_s: float) -> str:
-    del wait_s
-    return text

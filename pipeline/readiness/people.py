@@ -6,8 +6,8 @@ from sqlalchemy import Connection, func, select
 
 from pipeline.readiness.model import DAY_MS, Gate, Question, Subject, gate, listed
 from pipeline.respond import tables
+from pipeline.respond.engine import sqlite_file
 from pipeline.respond.state import StateDatabase
-from pipeline.respond.tables import sqlite_file
 
 QUESTION: Question = "logging and alerts"
 TRIED_WITHIN_DAYS = 30

@@ -9,7 +9,7 @@ from pipeline.detect.config import DetectConfig
 from pipeline.detect.fold import Detection
 from pipeline.detect.model import Acceptance, Found, Trip
 from pipeline.replay.recorded import recorded_commands, trips_of
-from pipeline.tail import GONE_AFTER_MS, Handover, Key, Recording, Tail
+from pipeline.tail import GONE_AFTER_MS, Handover, Key, Recording, Tail, name_of
 
 AFTERWARDS_MS = 3_600_000
 """So much of what was sealed after the span is folded too: what concludes a window comes after it."""
@@ -72,6 +72,8 @@ class _Run:
         self._detection.accept(list(accepted))
         self._trips = list(trips)
         self._spoke_ms: dict[Key, int] = {}
+        self._begun: set[Key] = set()
+        """Every partition that ever spoke."""
         self.found: list[Found] = []
         self.signals = 0
 
@@ -79,6 +81,7 @@ class _Run:
         """Take in one entry of a partition's log."""
         self._tell_trips(recording.at_ms)
         self._leave_silent(recording.at_ms)
+        self._leave_succeeded(recording.key)
         self._spoke_ms[recording.key] = recording.at_ms
         self._detection.join([recording.key])
         for batch in recording.batches:
@@ -101,6 +104,15 @@ class _Run:
     def _leave_silent(self, at_ms: int) -> None:
         for key in [key for key, spoke in self._spoke_ms.items() if spoke < at_ms - GONE_AFTER_MS]:
             self._leave(key)
+
+    def _leave_succeeded(self, key: Key) -> None:
+        """As live: a topic that was made anew is another, and nobody waits for the one before."""
+        if key in self._begun:
+            return
+        self._begun.add(key)
+        same = [one for one in self._spoke_ms if one[0] != key[0] and name_of(one) == name_of(key)]
+        for one in same:
+            self._leave(one)
 
     def _leave(self, key: Key, *, is_halted: bool = False) -> None:
         del self._spoke_ms[key]

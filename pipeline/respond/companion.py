@@ -1,12 +1,14 @@
 """What goes along with a page: causes, counts, a plot, a link. Asked for in a thread of its own.
 
 A page is never late for them: they are begun as soon as the incident is stored, the page takes what is ready
-when it goes out, and waits at most a moment that is counted from the incident's change.
+when it goes out, and waits at most a moment that is counted from the incident's change; not at all where the
+last answers took longer than that.
 """
 
 import queue
 import threading
-from collections import OrderedDict
+import time
+from collections import OrderedDict, deque
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -38,6 +40,8 @@ KEPT = 256
 BEGUN_AT_ONCE = 8
 """Incidents that are asked about before their pages are due: the worst first."""
 WARM_UP_AFTER_S = 10.0
+JUDGED_BY = 3
+"""The last answers: where even the quickest of them took longer than a page waits, none is waited for."""
 
 log = structlog.get_logger("auditfuse.respond")
 
@@ -57,7 +61,7 @@ class _Known:
         self.insight: Insight | None = None
         self.plot: bytes | None = None
         self.at_ms = 0
-        self.asked = False
+        self.asked_s: float | None = None
         self.ready = threading.Event()
 
 
@@ -82,6 +86,7 @@ class Companion:
         self._plots = plots
         self._now_ms = now_ms
         self._known: OrderedDict[str, _Known] = OrderedDict()
+        self._took_s: deque[float] = deque(maxlen=JUDGED_BY)
         self._lock = threading.Lock()
         self._asked: queue.SimpleQueue[FindingRow | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="insight", daemon=True)
@@ -125,7 +130,8 @@ class Companion:
         outbox."""
         known = self._ask(lead)
         left_ms = message.created_at_ms + self._config.insight_wait_s * 1000 - self._now_ms()
-        known.ready.wait(max(left_ms, 0) / 1000)
+        if not self._is_hopeless():
+            known.ready.wait(max(left_ms, 0) / 1000)
         target = self._config.target(message.target)
         person = target.person if target is not None else None
         link = self.link(incident.incident_id, person, message.target, page_id=message.page_id)
@@ -161,10 +167,15 @@ class Companion:
                 while len(self._known) > KEPT:
                     self._known.popitem(last=False)
             assert known is not None  # noqa: S101
-            if not known.asked and self._thread.is_alive():
-                known.asked = True
+            if known.asked_s is None and self._thread.is_alive():
+                known.asked_s = time.monotonic()
                 self._asked.put(lead)
             return known
+
+    def _is_hopeless(self) -> bool:
+        """Whether what is not ready now will not be in time: this machine is too busy."""
+        took_s = list(self._took_s)
+        return len(took_s) == JUDGED_BY and min(took_s) > self._config.insight_wait_s
 
     def _run(self) -> None:
         lead = self._first()
@@ -193,4 +204,6 @@ class Companion:
         except Exception as error:  # noqa: BLE001 (whatever it is: a page goes without)
             log.warning("causes_not_known", finding=lead.id, kind=type(error).__name__)
         known.at_ms = self._now_ms()
+        if known.asked_s is not None:
+            self._took_s.append(time.monotonic() - known.asked_s)
         known.ready.set()

@@ -16,11 +16,18 @@ class StateConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     url: SecretStr = SecretStr("sqlite:///auditfuse-data/state.db")
-    """An SQLAlchemy URL: sqlite:///PATH, or postgresql+psycopg://… where more than one host responds."""
+    """An SQLAlchemy URL: sqlite:///PATH, or postgresql+psycopg://… where more than one host responds. What
+    libpq takes may follow it, as ?sslmode=verify-full&sslrootcert=PATH."""
+    migrate: bool = False
+    """Let `run` upgrade the tables on PostgreSQL. An SQLite file it upgrades in any case."""
     busy_timeout_ms: int = Field(default=5_000, ge=0)
-    """How long one statement waits for another process's lock on SQLite."""
+    """How long one statement waits for the lock of another process, and a connection for its server."""
     retry_for_ms: int = Field(default=30_000, ge=0)
     """How long a transaction is tried again while the database is locked or away."""
+    statement_timeout_ms: int = Field(default=60_000, ge=1_000)
+    """How long one statement may take on PostgreSQL, and a transaction stand still."""
+    pool_size: int = Field(default=10, ge=2)
+    """The most connections to PostgreSQL that one part of a process holds at a time."""
 
 
 class RespondConfig(BaseModel):
@@ -85,7 +92,7 @@ class RespondConfig(BaseModel):
     """How long a one-time link is good, unless it is used before."""
     insight_wait_s: float = Field(default=0.5, ge=0, le=5)
     """How long after its incident changed a page waits for the likeliest causes and its plot. What is not
-    ready then is on the incident page alone."""
+    ready then is on the incident page alone. Where the last answers took longer, a page does not wait."""
     append_wait_s: float = Field(default=5, ge=0)
     """How long a page waits for its finding to be sealed; then it is sent all the same."""
     backoff_first_s: float = Field(default=1, gt=0)

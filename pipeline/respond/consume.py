@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, case, insert, select, update
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import Connection, Table, and_, case, select, update
+from sqlalchemy.dialects import postgresql, sqlite
 
 from pipeline.errors import StoreError
 from pipeline.respond import incidents as grouping
@@ -42,24 +42,29 @@ class Consumed(msgspec.Struct, frozen=True, kw_only=True):
     """Rows put into the outbox of pages, one a page and target."""
 
 
-def advance(connection: Connection, ends: Ends) -> None:
-    """Move every partition's consumed end. Raises ConsumedElsewhere where the old one is not stored."""
+def advance(connection: Connection, ends: Ends, shard: str = tables.ALL) -> None:
+    """Move a shard's consumed end of every partition. Raises ConsumedElsewhere where the old one is not
+    stored."""
     table = tables.consumed
     for (topic_id, partition), (old, new) in sorted(ends.items()):
         if new < old:
             raise ValueError(f"the sealed end of {topic_id}/{partition} goes back from {old} to {new}")
-        here = (table.c.topic_id == topic_id) & (table.c.partition == partition)
+        place = {"shard": shard, "topic_id": topic_id, "partition": partition}
+        here = and_(*(table.c[name] == value for name, value in place.items()))
         moved = update(table).where(here & (table.c.sealed_end == old)).values(sealed_end=new)
         if connection.execute(moved).rowcount == 1:
             continue
-        first = insert(table).values(topic_id=topic_id, partition=partition, sealed_end=new)
-        try:
-            connection.execute(first)
-        except IntegrityError:
+        first = _insert(connection, table).values(**place, sealed_end=new).on_conflict_do_nothing()
+        if connection.scalar(first.returning(table.c.sealed_end)) is None:
             raise ConsumedElsewhere(
                 f"rows of {topic_id}/{partition} from offset {old} on were consumed by another process; "
-                "run one detect process for each state database"
-            ) from None
+                "only one process may detect for each agent"
+            )
+
+
+def _insert(connection: Connection, table: Table) -> "postgresql.Insert | sqlite.Insert":
+    is_postgresql = connection.dialect.name == "postgresql"
+    return postgresql.insert(table) if is_postgresql else sqlite.insert(table)
 
 
 def take(

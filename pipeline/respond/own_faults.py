@@ -78,12 +78,18 @@ class OwnFaults:
         """One round; returns the seconds until the next. Raises StateUnavailable; the next one repeats it."""
         now_ms = self._now_ms()
         faults = {(fault.detector, fault.part): fault for fault in self._probe()}
+        known = {one.incident.incident_key: one for one in self._state.read(_own_incidents)}
         self._since_ms = {key: self._since_ms.get(key, now_ms) for key in faults}
+        for key, fault in faults.items():
+            finding = _finding(fault, self._since_ms[key])
+            if finding.finding_id in self._told and finding.incident_key not in known:
+                self._since_ms[key] = now_ms  # somebody resolved it, and it goes on: a fault anew
         lasting = [key for key, since in self._since_ms.items() if now_ms - since >= self._limit_ms]
         self.standing = tuple(faults[key] for key in lasting)
         findings = [_finding(faults[key], self._since_ms[key]) for key in lasting]
         self._tell([one for one in findings if one.finding_id not in self._told], now_ms)
-        self._resolve_others({_finding(fault, 0).incident_key for fault in faults.values()}, now_ms)
+        failing = {_finding(fault, 0).incident_key for fault in faults.values()}
+        self._resolve_others({key: one for key, one in known.items() if key not in failing}, now_ms)
         self._told &= {one.finding_id for one in findings}
         self.checked_at_ms = now_ms
         return ROUND_S
@@ -101,10 +107,8 @@ class OwnFaults:
         self._told |= {finding.finding_id for finding in fresh}
         self._on_change()
 
-    def _resolve_others(self, failing: set[str], now_ms: int) -> None:
+    def _resolve_others(self, over: Mapping[str, Episode], now_ms: int) -> None:
         """Resolve the incidents whose fault is gone, also those of a process before this one."""
-        known = self._state.read(_own_incidents)
-        over = {one.incident.incident_key: one for one in known if one.incident.incident_key not in failing}
         self._well_since_ms = {key: self._well_since_ms.get(key, now_ms) for key in over}
         well = [
             episode

@@ -10,6 +10,9 @@ from pipeline.respond.series import MINUTE_MS, Series, number
 
 HIT, BEFORE, USUAL, MARK = "#c0392b", "#9aa1ab", "#1d7a5f", "#1f5fa8"
 
+MARGINS = {"left": 0.085, "right": 0.985, "top": 0.9, "bottom": 0.17}
+"""Fixed, and no bar where nothing was found: a page waits for its plot, and fitting takes half of it."""
+
 
 def warm_up() -> bool:
     """Load Matplotlib, which takes about a second; False where it is not installed."""
@@ -27,16 +30,18 @@ def draw(series: Series, title: str, marks: Sequence[Mark] = ()) -> bytes | None
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(8, 3), dpi=110, layout="constrained")
+    figure = Figure(figsize=(8, 3), dpi=110)
     axes = figure.add_subplot()
+    figure.subplots_adjust(**MARGINS)
     minutes = range(len(series.hits))
     onset = (series.onset_ms - series.start_ms) / MINUTE_MS
+    found = [m for m in minutes if series.hits[m]]
     axes.bar(
-        minutes,
-        series.hits,
+        found,
+        [series.hits[m] for m in found],
         width=0.9,
         align="edge",
-        color=[HIT if m + 1 > onset else BEFORE for m in minutes],
+        color=[HIT if m + 1 > onset else BEFORE for m in found],
     )
     if series.usual is not None:
         axes.axhline(series.usual, color=USUAL, linestyle="--", linewidth=1)

@@ -116,7 +116,10 @@ class Sender:
         sent = self._pager.send(message.target, page)
         elapsed_ms = int((time.monotonic() - started_s) * 1000)
         _tell(message, sent, elapsed_ms)
-        return Attempt(message, sent, self._now_ms(), elapsed_ms)
+        now_ms = self._now_ms()
+        if sent.outcome == "sent":
+            metrics.page_seconds.observe(max(0, now_ms - message.created_at_ms) / 1000)
+        return Attempt(message, sent, now_ms, elapsed_ms)
 
     def _record(self, attempt: Attempt) -> None:
         self._outbox.record(attempt.message, attempt.sent, attempt.at_ms, attempt.elapsed_ms)

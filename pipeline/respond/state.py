@@ -1,6 +1,7 @@
 """The state database: consumed ends, findings, incidents and the outbox change in one transaction.
 
-Every public method is one transaction, tried again while the database is locked or away.
+Every public method is one transaction, tried again as a whole while the database is locked or away, or where
+it gave way to another one.
 """
 
 import time
@@ -8,11 +9,12 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import msgspec
-from sqlalchemy import Connection, func, insert, inspect, select
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy import Connection, Engine, func, select
+from sqlalchemy.exc import DBAPIError, InterfaceError, InternalError, OperationalError
+from sqlalchemy.exc import TimeoutError as NoConnection
 
 from pipeline.errors import AuditfuseError, StoreError
-from pipeline.respond import consume, recovery, tables
+from pipeline.respond import consume, engine, recovery, schema, tables
 from pipeline.respond import incidents as grouping
 from pipeline.respond.batch import FoundFinding
 from pipeline.respond.config import RespondConfig, StateConfig
@@ -47,29 +49,53 @@ class StateDatabase:
     def __init__(self, config: StateConfig, respond: RespondConfig | None = None) -> None:
         self._config = config
         self._respond = respond or RespondConfig()
-        self._engine = tables.open_engine(config)
+        self._engine: Engine = engine.open_engine(config)
 
-    def create_schema(self) -> None:
-        """Make the tables where there are none. Raises StoreError for a schema of another version."""
+    def create_schema(self, *, upgrade: bool = False) -> None:
+        """Make the tables where there are none. Raises StoreError for a schema of another version; with
+        `upgrade` an older one is upgraded instead, where the configuration lets it be."""
         # Read first: where the tables are there, no lock is needed, and a locked database stops no start.
-        version = self.read(_stored_version)
+        version = self.read(schema.stored_version)
         if version is None:
-            version = self.write(_create)
-        if version != tables.SCHEMA_VERSION:
-            raise StoreError(
-                f"the state database has schema {version}, this auditfuse needs {tables.SCHEMA_VERSION}; "
-                "run the version that wrote it"
-            )
+            version = self.write(schema.create)
+        is_ours = self._config.migrate or self._engine.dialect.name == "sqlite"
+        if upgrade and is_ours and schema.FIRST_VERSION <= version < tables.SCHEMA_VERSION:
+            self.migrate()
+            return
+        schema.check(version)
+
+    def schema_version(self) -> int | None:
+        """The version of the tables that are there; None where there are none."""
+        return self.read(schema.stored_version)
+
+    def migrate(self, target: int = tables.SCHEMA_VERSION) -> int:
+        """Move the tables to that version; returns the one that they had. Raises StoreError."""
+        return self.write(lambda connection: schema.migrate(connection, target))
 
     def close(self) -> None:
         """Give back the connections."""
         self._engine.dispose()
 
-    def sealed_ends(self) -> dict[tuple[str, int], int]:
-        """For each (topic id, partition): the sealed end up to which findings were drawn."""
-        table = tables.consumed
-        rows = self.read(lambda connection: connection.execute(select(table)).all())
+    def sealed_ends(self, shard: str = tables.ALL) -> dict[tuple[str, int], int]:
+        """For each (topic id, partition): the sealed end up to which that shard's findings were drawn."""
+        query = select(tables.consumed).where(tables.consumed.c.shard == shard)
+        rows = self.read(lambda connection: connection.execute(query).all())
         return {(row.topic_id, row.partition): row.sealed_end for row in rows}
+
+    def shards(self) -> list[str]:
+        """The shards that have consumed anything, in order."""
+        query = select(tables.consumed.c.shard).distinct().order_by(tables.consumed.c.shard)
+        return list(self.read(lambda connection: connection.scalars(query).all()))
+
+    def counts(self) -> dict[str, int]:
+        """Rows of each table that grows."""
+        growing = (tables.incidents, tables.findings, tables.appends, tables.pages, tables.deliveries)
+
+        def look(connection: Connection) -> dict[str, int]:
+            queries = {table.name: select(func.count()).select_from(table) for table in growing}
+            return {name: connection.scalar(query) or 0 for name, query in queries.items()}
+
+        return self.read(look)
 
     def consume(
         self,
@@ -77,19 +103,22 @@ class StateDatabase:
         ends: Ends,
         now_ms: int,
         trips: Mapping[str, str] | None = None,
+        shard: str = tables.ALL,
     ) -> Consumed:
         """Take what was found in the rows from each old to each new sealed end, all or nothing.
 
+        `shard` says whose ends they are: those of all agents, or of the share that this process detects for.
         `ends` maps (topic id, partition) to (old end, new end); `trips` maps finding ids to what was
         done about them (`tripped to MODE (TRIP ID)`, `shadow: why`, `not tripped: why`). Findings that
         are known already are left out. Raises ConsumedElsewhere where an old end is not the one stored.
         """
 
         def transaction(connection: Connection) -> Consumed:
-            consume.advance(connection, ends)
+            consume.advance(connection, ends, shard)
             return consume.take(connection, found, now_ms, trips or {}, self._respond)
 
-        return self.write(transaction)
+        # Ends alone are the shard's own rows.
+        return self.write(transaction, turn=bool(found))
 
     def acknowledge(self, incident_id: str, by: str, reason: str, now_ms: int) -> Incident:
         """A person takes it on. Raises StoreError for an unknown incident."""
@@ -158,24 +187,31 @@ class StateDatabase:
         return {row[0]: row[1] for row in rows}
 
     def read(self, transaction: Callable[[Connection], _T]) -> _T:
-        """Run a transaction that only reads."""
-        return self._attempt(transaction, read_only=True)
+        """Run a transaction that only reads. Raises StateUnavailable."""
+        options = {engine.READ_ONLY: True}
+        if self._engine.dialect.name == "postgresql":
+            options |= {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+        return self._attempt(transaction, options)
 
-    def write(self, transaction: Callable[[Connection], _T]) -> _T:
-        """Run a transaction that may be run again as a whole."""
-        return self._attempt(transaction, read_only=False)
+    def write(self, transaction: Callable[[Connection], _T], *, turn: bool = True) -> _T:
+        """Run a transaction that may be run again as a whole. Raises StateUnavailable.
 
-    def _attempt(self, transaction: Callable[[Connection], _T], *, read_only: bool) -> _T:
+        Without a `turn` it may touch only rows that no other transaction writes.
+        """
+        return self._attempt(transaction, {engine.TURN: turn})
+
+    def _attempt(self, transaction: Callable[[Connection], _T], options: dict[str, Any]) -> _T:
         deadline_s = time.monotonic() + self._config.retry_for_ms / 1000
         pause_s = 0.02
         while True:
             try:
-                engine = self._engine.execution_options(**{tables.READ_ONLY: read_only})
-                with engine.begin() as connection:
+                with self._engine.execution_options(**options).begin() as connection:
                     return transaction(connection)
-            except (OperationalError, InterfaceError) as error:
+            except (OperationalError, InterfaceError, InternalError, NoConnection) as error:
                 if time.monotonic() + pause_s > deadline_s:
                     raise _unavailable(error) from None
+            except DBAPIError as error:
+                raise StoreError(f"the state database refuses a statement ({engine.hint(error)})") from None
             time.sleep(pause_s)
             pause_s = min(pause_s * 2, 1.0)
 
@@ -199,28 +235,13 @@ class StateDatabase:
         return self.write(transaction)
 
 
-def _stored_version(connection: Connection) -> int | None:
-    if not inspect(connection).has_table(tables.schema_version.name):
-        return None
-    return connection.scalar(select(tables.schema_version.c.version))
-
-
-def _create(connection: Connection) -> int:
-    tables.metadata.create_all(connection)
-    version = connection.scalar(select(tables.schema_version.c.version))
-    if version is not None:
-        return version
-    connection.execute(insert(tables.schema_version).values(version=tables.SCHEMA_VERSION))
-    return tables.SCHEMA_VERSION
-
-
 def _unknown(incident_id: str) -> StoreError:
     return StoreError(f"there is no incident {incident_id}; auditfuse incidents list --all names them")
 
 
-def _unavailable(error: DBAPIError) -> StateUnavailable:
+def _unavailable(error: DBAPIError | NoConnection) -> StateUnavailable:
     # The driver's text may hold the address or values of the statement: only its kind is told.
-    kind = type(error.orig).__name__
+    kind = engine.hint(error) if isinstance(error, DBAPIError) else "all connections are in use"
     return StateUnavailable(
         f"the state database cannot be used now ({kind}); nothing was lost, it is tried again. "
         "Check that it is there, has room and is not locked by another process"

@@ -29,6 +29,11 @@ class StateWatch:
         self._told: list[str] = []
         """The targets that know of it."""
 
+    @property
+    def is_away(self) -> bool:
+        """Whether the last round did not reach it."""
+        return self._since_ms is not None
+
     def step(self) -> float:
         """One round; returns the seconds until the next."""
         begun_ms = self._now_ms()
@@ -59,11 +64,12 @@ class StateWatch:
 
 
 def _page(since_ms: int, *, is_over: bool = False) -> Page:
-    key = f"{DEAD_MAN}/state/{since_ms}"
+    # One alert, whichever members tell of it.
+    key = f"{DEAD_MAN}/state"
     away = f"auditfuse cannot page: the state database cannot be used since {time_text(since_ms)}"
     back = "auditfuse can page again: the state database is back"
     return Page(
-        page_id=f"{key}/over" if is_over else key,
+        page_id=f"{key}/{since_ms}/over" if is_over else f"{key}/{since_ms}",
         dedup_key=key,
         severity="critical",
         event="resolve" if is_over else "trigger",

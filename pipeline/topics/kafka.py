@@ -6,13 +6,14 @@ written for lag displays only. Why each precaution is there is said where it is.
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import structlog
-from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition, errors
+from aiokafka import AIOKafkaConsumer, TopicPartition, errors
 
 from pipeline.errors import TopicError, TopicReplaced
+from pipeline.topics import kafka_group
 from pipeline.topics.base import Bounds, Message, OffsetOutOfRange, OnAssigned, OnRevoked
 from pipeline.topics.kafka_config import KafkaConfig, unreachable
 from pipeline.topics.kafka_producer import KafkaProducer
@@ -152,7 +153,7 @@ class KafkaConsumer:
             await self._revoke()
         finally:
             consumer, self._consumer = self._consumer, None
-            await consumer.stop()
+            await kafka_group.end(consumer)
 
     async def _join(self) -> None:
         config = self._config
@@ -176,11 +177,11 @@ class KafkaConsumer:
         try:
             await consumer.start()
         except errors.KafkaError as error:
-            await consumer.stop()
+            await kafka_group.end(consumer)
             raise unreachable(config, error) from None
         self._consumer = consumer
         # Subscribed after the start, which would else wait for the assignment, and can hang in it.
-        consumer.subscribe([self._name], listener=_Listener(self._place, self._revoke, self._fail))
+        consumer.subscribe([self._name], listener=kafka_group.Listener(self._place, self._revoke, self._fail))
 
     async def _poll_once(self, timeout_s: float, max_messages: int) -> dict[int, list[Message]]:
         try:
@@ -294,7 +295,7 @@ class KafkaConsumer:
         self._stalled = []
         self.restarts += 1
         await self._revoke()
-        await self._consumer.stop()
+        await kafka_group.end(self._consumer)
         await self._join()
 
     def _lags(self, partition: int, bounds: Bounds) -> bool:
@@ -302,38 +303,6 @@ class KafkaConsumer:
         subscription = self._consumer._subscription.subscription
         state = subscription.assignment.state_value(TopicPartition(self._name, partition))
         return partition not in self._paused and state.position < bounds.high_watermark
-
-
-class _Listener(ConsumerRebalanceListener):
-    """aiokafka only logs what a listener raises; here it is handed to `failed`."""
-
-    def __init__(
-        self,
-        place: Callable[[Sequence[TopicPartition]], None],
-        revoke: Callable[[], Awaitable[None]],
-        failed: Callable[[Exception], None],
-    ) -> None:
-        self._place = place
-        self._revoke = revoke
-        self._failed = failed
-
-    # aiokafka declares it without async, and awaits what it returns.
-    async def on_partitions_revoked(  # pyright: ignore[reportIncompatibleMethodOverride]
-        self,
-        revoked: Sequence[TopicPartition],  # noqa: ARG002
-    ) -> None:
-        """Eager rebalancing takes all partitions away."""
-        try:
-            await self._revoke()
-        except Exception as error:  # noqa: BLE001
-            self._failed(error)
-
-    def on_partitions_assigned(self, assigned: Sequence[TopicPartition]) -> None:
-        """Place each at its offset."""
-        try:
-            self._place(assigned)
-        except Exception as error:  # noqa: BLE001
-            self._failed(error)
 
 
 def _message(record: Any) -> Message:

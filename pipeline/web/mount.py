@@ -7,6 +7,7 @@ from pipeline.clock import NowMs
 from pipeline.config import Config
 from pipeline.errors import ConfigError
 from pipeline.killswitch.switch import KillSwitch
+from pipeline.redact.reasons import Redact
 from pipeline.respond.companion import Companion
 from pipeline.respond.inquiry import look
 from pipeline.respond.links import Links
@@ -14,7 +15,6 @@ from pipeline.respond.pager import takes_plot
 from pipeline.respond.state import StateDatabase
 from pipeline.respond.targets import Target
 from pipeline.web.key import subkey, web_key
-from pipeline.web.orders import Redact
 from pipeline.web.site import Site
 
 PAGE_PATIENCE_MS = (200, 0)

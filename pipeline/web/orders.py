@@ -6,6 +6,7 @@ from typing import NamedTuple, TypeVar, get_args
 from pipeline.clock import NowMs
 from pipeline.killswitch.compose import CommandError
 from pipeline.killswitch.switch import KillSwitch
+from pipeline.redact.reasons import Redact
 from pipeline.respond.state import StateDatabase
 from pipeline.web.reading import Reading, requests_of
 from pipeline.web.visitors import RefusedError
@@ -18,7 +19,6 @@ SEAL_WAIT_S = 2.0
 MAX_REASON_CHARS = 2_000
 MAX_MINUTES = 7 * 24 * 60
 
-Redact = Callable[[str, float], str]
 Form = Mapping[str, str]
 _T = TypeVar("_T")
 

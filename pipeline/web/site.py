@@ -22,12 +22,13 @@ from pipeline.errors import StoreError
 from pipeline.killswitch import http
 from pipeline.killswitch.compose import CommandError
 from pipeline.killswitch.switch import KillSwitch
+from pipeline.redact.reasons import Redact
 from pipeline.respond.config import RespondConfig
 from pipeline.respond.links import Links
 from pipeline.respond.public_url import PATH
 from pipeline.respond.state import StateDatabase, StateUnavailable
 from pipeline.web.key import subkey
-from pipeline.web.orders import ORDERS, Orders, Redact
+from pipeline.web.orders import ORDERS, Orders
 from pipeline.web.reading import AskInsight, Reading
 from pipeline.web.render import html
 from pipeline.web.sessions import COOKIE, VALID_MS, Session, Sessions
@@ -243,6 +244,7 @@ class _Pages:
                 await self._record(request, error)
                 return _sorry(error.status, str(error))
             except http.BodyError as error:
+                metrics.control_refusals.labels("body").inc()
                 return _sorry(error.status, str(error))
             except StateUnavailable:
                 return _sorry(
@@ -268,10 +270,10 @@ def _incident_id(request: Request) -> str:
 
 
 async def _form(request: Request) -> dict[str, str]:
-    """The fields of a form, each once. Raises BodyError, RefusedError."""
+    """The fields of a form, each once. Raises BodyError."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/x-www-form-urlencoded":
-        raise RefusedError(415, "orders are sent as a form")
+        raise http.BodyError(415, "orders are sent as a form")
     body = await http.read_body(request.scope, request.receive)
     try:
         pairs = parse_qsl(
@@ -282,8 +284,8 @@ async def _form(request: Request) -> dict[str, str]:
             errors="strict",
         )
     except (ValueError, UnicodeDecodeError):
-        raise RefusedError(400, "the form cannot be read") from None
+        raise http.BodyError(400, "the form cannot be read") from None
     form = dict(pairs)
     if len(form) != len(pairs):
-        raise RefusedError(400, "a field of the form comes twice")
+        raise http.BodyError(400, "a field of the form comes twice")
     return form

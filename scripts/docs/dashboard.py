@@ -64,6 +64,18 @@ ROWS = (
             Panel("Messages read", "ops", ((_rate("messages_read", "topic"), "{{topic}}"),)),
             Panel("Rows sealed", "ops", ((_rate("rows_sealed", "kind"), "{{kind}}"),)),
             Panel("Messages not sealed yet", "short", ((_now("lag_messages", "topic"), "{{topic}}"),)),
+            Panel(
+                "Oldest message not sealed", "s", ((_now("lag_seconds", "topic", how="max"), "{{topic}}"),)
+            ),
+            Panel(
+                "From append to seal",
+                "s",
+                (
+                    (_quantile("append_to_sealed", 0.5), "median"),
+                    (_quantile("append_to_sealed", 0.99), "99%"),
+                ),
+            ),
+            Panel("What waits, for what", "short", ((_now("waiting", "wait"), "{{wait}}"),)),
             Panel("Buffered", "bytes", ((_now("buffered_bytes", "topic"), "{{topic}}"),)),
             Panel(
                 "Time to seal", "s", ((_quantile("seal", 0.5), "median"), (_quantile("seal", 0.99), "99%"))
@@ -86,6 +98,11 @@ ROWS = (
     Row(
         "Detection and paging",
         (
+            Panel(
+                "Newest seal that was not folded",
+                "s",
+                ((_now("detector_lag_seconds", "shard"), "{{shard}}"),),
+            ),
             Panel("Findings", "ops", ((_rate("findings", "detector"), "{{detector}}"),)),
             Panel("Detectors are behind by", "s", ((_age("watermark_timestamp_seconds"), "event time"),)),
             Panel(
@@ -100,6 +117,11 @@ ROWS = (
                     (_rate("pages_sent", "target"), "{{target}}"),
                     (_rate("pages_failed", "target"), "failed: {{target}}"),
                 ),
+            ),
+            Panel(
+                "From a page's writing to its delivery",
+                "s",
+                ((_quantile("page", 0.5), "median"), (_quantile("page", 0.99), "99%")),
             ),
             Panel("Oldest page that waits", "s", ((_now("outbox_oldest_seconds", how="max"), "age"),)),
             Panel("Agents watched", "short", ((_now("agents_watched"), "agents"),)),
@@ -123,6 +145,15 @@ ROWS = (
     Row(
         "Audit trail",
         (
+            Panel("Sealed", "Bps", ((_rate("sealed_bytes", "topic"), "{{topic}}"),)),
+            Panel("Age of the chain's head", "s", ((_age("chain_head_timestamp_seconds"), "age"),)),
+            Panel("Segments merged", "ops", ((_rate("compacted_files"), "segments"),)),
+            Panel(
+                "Time of a pass of compaction",
+                "s",
+                ((_quantile("compaction", 0.5), "median"), (_quantile("compaction", 0.99), "99%")),
+            ),
+            Panel("Age of the catalog", "s", ((_age("catalog_timestamp_seconds"), "age"),)),
             Panel("Age of the newest checkpoint", "s", ((_age("checkpoint_timestamp_seconds"), "age"),)),
             Panel(
                 "Anchors behind for",

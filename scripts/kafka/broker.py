@@ -163,10 +163,10 @@ def start_on_jvm(
     """Start it on the JVM, with further settings over ours and options of its storage tool."""
     directory = directory.resolve()
     directory.mkdir(parents=True, exist_ok=True)
-    classpath = _classpath()
+    jars = classpath()
     properties = _write_properties(directory, port, settings or {})
     log = directory / "broker.log"
-    java = ["java", *JVM_OPTIONS, "-cp", classpath]
+    java = ["java", *JVM_OPTIONS, "-cp", jars]
     with log.open("wb") as output:
         if not (directory / "log" / "meta.properties").exists():
             _format(java, properties, format_options)
@@ -215,7 +215,7 @@ def _write_properties(directory: Path, port: int, further: Mapping[str, str]) ->
     return path
 
 
-def _classpath() -> str:
+def classpath() -> str:
     """The jars, resolved once per content of pom.xml."""
     pom = HERE / "pom.xml"
     digest = hashlib.sha256(pom.read_bytes()).hexdigest()[:16]

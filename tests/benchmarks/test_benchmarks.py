@@ -57,6 +57,8 @@ PROMISED = {
         "false_leaf_share",
     },
 }
+QUICK = {"bench-ingest", "eval-detect"}
+"""What the short form runs of them."""
 NEEDS_SHARED = {"bench-redact", "eval-pii"}
 
 
@@ -73,7 +75,13 @@ def test_every_measurement_is_tested_here() -> None:
 @pytest.mark.parametrize(
     "name",
     [
-        pytest.param(n, marks=[pytest.mark.shared, needs_shared] if n in NEEDS_SHARED else [])
+        pytest.param(
+            n,
+            marks=[
+                *([pytest.mark.shared, needs_shared] if n in NEEDS_SHARED else []),
+                *([] if n in QUICK else [pytest.mark.long]),
+            ],
+        )
         for n in PROMISED
     ],
 )

@@ -191,6 +191,15 @@ def test_a_reset_opens_it_again(guard, switch):
     until(lambda: refused(guard) is None)
 
 
+def test_a_client_of_drills_is_stopped_by_drills_alone(server, switch, guard):
+    with Guard(server.url, **ME, drill=True) as drilled:
+        trip(switch, agent="invoice-agent")
+        until(lambda: refused(guard) is not None)
+        assert refused(drilled) is None
+        trip(switch, agent="drill-invoice-agent", environment="auditfuse-drill")
+        until(lambda: refused(drilled) is not None)
+
+
 def test_an_action_of_no_known_kind_is_refused(guard):
     with pytest.raises(ValueError, match="action must be one of"):
         guard.check(action="Write")  # pyright: ignore[reportArgumentType]

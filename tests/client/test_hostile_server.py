@@ -1,36 +1,13 @@
 """A guard against a server that errs, lies, hangs or is newer: a stand-in, the real one does neither."""
 
-import asyncio
 import json
 import threading
 import time
 
 import pytest
-from auditfuse_client import AsyncGuard, Guard, Stopped
+from auditfuse_client import Guard
 from support.killswitch import until
-from support.lease_stub import grant, state, trip
-
-
-@pytest.fixture
-def start(stub):
-    """Starts guards that all end with the test."""
-    guards = []
-
-    def one(**options):
-        guards.append(Guard(stub.url, agent="invoice-agent", **options))
-        return guards[-1]
-
-    yield one
-    for guard in guards:
-        guard.close()
-
-
-def refused(guard, action="write", **more):
-    try:
-        guard.check(action=action, **more)
-    except Stopped as stopped:
-        return stopped
-    return None
+from support.lease_stub import grant, refused, state, trip
 
 
 @pytest.mark.parametrize(
@@ -144,74 +121,6 @@ def test_a_late_answer_gives_what_is_left_of_the_lease(stub, start):
     assert guard.status().lease_left_s < 0.4
 
 
-def test_the_stream_gives_no_lease(stub, start):
-    stub.answer = (500, b"")
-    stub.events = [state(digest="d1")]
-    guard = start()
-    until(lambda: guard.status().digest == "d1")
-    assert refused(guard).cause == "no lease"
-
-
-def test_an_answer_that_crossed_a_trip_does_not_lift_it(stub, start):
-    crossing, may_answer = threading.Event(), threading.Event()
-    stub.answer = (200, grant(lease_s=15, renew_s=0.2))
-    guard = start()
-    guard.check(action="write")
-    until(lambda: guard.status().streaming)
-
-    def cross():
-        crossing.set()
-        may_answer.wait(10)
-
-    stub.before_answer = cross  # the next request is answered as if the trip were not there
-    crossing.wait(10)
-    stub.events.append(state(trip(), digest="d1"))
-    until(lambda: refused(guard) is not None)
-    stub.answer = (200, grant(trip(), digest="d1", renew_s=0.2))
-    stub.before_answer = lambda: None
-    count = len(stub.asked)
-    may_answer.set()
-    while len(stub.asked) < count + 2:
-        assert refused(guard) is not None
-    assert stub.acknowledged[-1] == "d1"
-
-
-def test_each_event_is_acknowledged_at_once(stub, start):
-    guard = start()
-    until(lambda: guard.status().streaming)
-    stub.answer = (200, grant(trip(), digest="d1"))
-    stub.events.append(state(trip(), digest="d1"))
-    until(lambda: stub.acknowledged[-1] == "d1", 3.0)  # far below renew_s
-
-
-def test_an_event_that_changes_nothing_here_waits_for_the_next_renewal(stub, start):
-    guard = start()
-    guard.check(action="write")
-    until(lambda: guard.status().streaming)
-    stub.events.append(state(digest="d1"))
-    until(lambda: guard.status().digest == "d1")
-    time.sleep(0.1)
-    assert stub.acknowledged == [None]
-
-
-@pytest.mark.parametrize("body", [b"data: <html>", b"data: {}", b'data: {"digest": "d", "trips": [7]}'])
-def test_garbage_on_the_stream_changes_nothing(stub, start, body):
-    stub.stream = lambda write: write(b"event: state\n" + body + b"\n\n")
-    guard = start()
-    until(lambda: refused(guard) is None)
-    time.sleep(0.05)
-    assert guard.status().trips == ()
-
-
-def test_a_cut_stream_is_opened_again(stub, start):
-    turns = iter(range(2))
-    whole = stub.stream
-    stub.stream = lambda write: whole(write) if next(turns, None) is None else None
-    guard = start()
-    until(lambda: stub.streams == 1)
-    assert guard.status().streaming
-
-
 def test_one_connection_carries_all_renewals(stub, start):
     stub.answer = (200, grant(lease_s=1, renew_s=0.02))
     start(stream=False)
@@ -230,102 +139,6 @@ def test_a_connection_that_was_closed_while_idle_costs_no_renewal(stub, start, c
 def test_the_newer_server_and_its_unknown_mode_stop_the_agent(stub, start):
     stub.answer = (200, grant(trip(mode="quarantine")))
     assert refused(start(), "read").mode == "off"
-
-
-def test_an_approval_is_asked_for_each_time(stub, start):
-    stub.answer = (200, grant(trip(mode="approval")))
-    guard = start(environment="prod")
-    stopped = refused(guard)
-    assert (stopped.cause, stopped.mode) == ("approval", "approval")
-    assert stub.flags_asked == []
-    stub.flags = lambda context: context.get("approval") == "APR-1"
-    for _ in range(2):
-        guard.check(action="write", tool="refund", approval="APR-1")
-    asked = {"targetingKey": "invoice-agent", "agent": "invoice-agent", "environment": "prod"}
-    assert stub.flags_asked == [{**asked, "approval": "APR-1", "tool": "refund"}] * 2
-    assert "does not know this approval" in str(refused(guard, approval="APR-2"))
-    stub.flags = lambda context: b'{"value": true}'
-    assert "could not be asked" in str(refused(guard, approval="APR-1"))
-    guard.check(action="read")
-
-
-@pytest.mark.parametrize("later", [trip("trip_2", "off"), trip("trip_2", "read_only")])
-def test_a_trip_that_comes_while_the_approval_is_asked_for_wins(stub, start, later):
-    stub.answer = (200, grant(trip(mode="approval")))
-    guard = start()
-    until(lambda: guard.status().streaming)
-
-    def approve(context):
-        stub.answer = (200, grant(trip(mode="approval"), later, digest="d1"))
-        stub.events.append(state(trip(mode="approval"), later, digest="d1"))
-        until(lambda: guard.status().digest == "d1")
-        return True
-
-    stub.flags = approve
-    assert refused(guard, tool="refund", approval="APR-1").cause == "trip"
-
-
-def test_a_throttle_makes_a_check_wait_for_its_turn(stub, start):
-    stub.answer = (200, grant(trip(mode="throttle", throttle_per_minute=240)))
-    guard = start()
-    began = time.monotonic()
-    for _ in range(3):
-        guard.check(action="write")
-    assert 0.49 < time.monotonic() - began < 10
-
-
-def test_or_raises_with_the_time_to_wait(stub, start):
-    stub.answer = (200, grant(trip(mode="throttle")))
-    guard = start(throttled="raise")
-    guard.check(action="read")
-    stopped = refused(guard)
-    assert (stopped.cause, stopped.mode) == ("throttled", "throttle")
-    assert 5 < stopped.retry_after_s <= 10
-
-
-def test_who_waits_under_a_throttle_is_stopped_by_a_trip(stub, start):
-    stub.answer = (200, grant(trip(mode="throttle", throttle_per_minute=1)))
-    guard = start()
-    guard.check(action="write")
-    until(lambda: guard.status().streaming)
-
-    def stop_it():
-        stub.answer = (200, grant(trip("trip_2"), digest="d1"))
-        stub.events.append(state(trip("trip_2"), digest="d1"))
-
-    threading.Timer(0.1, stop_it).start()
-    assert refused(guard).trip == "trip_2"
-
-
-async def test_the_async_guard_waits_and_asks_without_blocking_the_loop(stub):
-    stub.answer = (
-        200,
-        grant(trip("trip_1", "throttle", throttle_per_minute=240), trip("trip_2", "approval")),
-    )
-    stub.before_answer = lambda: time.sleep(0.2)
-
-    def approve(context):
-        before = turns
-        time.sleep(0.2)
-        turns_meanwhile.append(turns - before)
-        return True
-
-    stub.flags = approve
-    turns, turns_meanwhile = 0, []
-
-    async def turn():
-        nonlocal turns
-        while True:
-            await asyncio.sleep(0.01)
-            turns += 1
-
-    async with AsyncGuard(stub.url, agent="a") as guard:
-        turning = asyncio.create_task(turn())
-        for _ in range(2):
-            await guard.check(action="write", tool="refund", approval="APR-1")
-        turning.cancel()
-    assert len(turns_meanwhile) == 2, "an approval was asked about while the pace was waited for"
-    assert min(turns_meanwhile) >= 2
 
 
 def test_the_goodbye_names_the_client(stub, start):

@@ -88,6 +88,7 @@ def test_a_failing_case_is_told_with_its_reason() -> None:
         ([('severity = "warning"', 'severity = "high"')], "severity must be one of info, warning, critical"),
         ([("    def floor_hits", "    def flor_hits")], "detector refund_burst counts and lacks floor_hits"),
         ([("class HugePrompt(RowRule)", "class HugePrompt")], "is a rule (it has no hits) and lacks observe"),
+        ([("    def violations", "    def violation")], "is a rule (it has no hits) and lacks violations"),
         (
             [("DETECTORS =", "HugePrompt.cases = None\nDETECTORS =")],
             "cases must be a tuple of detect",

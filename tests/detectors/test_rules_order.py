@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.long import by_form
 from support.signals import START_MS, TOPIC, batch, batches, identities, idle, observe_all, signal
 
 from detectors.policy import Policy
@@ -114,7 +115,7 @@ def test_the_story_makes_every_detector_of_the_policy_speak() -> None:
     assert any(one.late for one in found)
 
 
-@pytest.mark.parametrize("turns", range(8))
+@pytest.mark.parametrize("turns", range(by_form(short=3, long=8)))
 def test_order_cuts_restarts_and_redelivery_do_not_matter(turns: int) -> None:
     rows = story(turns)
     expected = identities(observe_all(joined(), observed(rows, 0)))

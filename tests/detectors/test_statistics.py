@@ -68,7 +68,7 @@ def test_writes_no_false_alarm_in_400_key_days_and_tenfold_bursts_found() -> Non
     assert np.isfinite(delay[RATES >= 0.5]).all()
 
 
-@pytest.mark.parametrize("clustered", [False, True])
+@pytest.mark.parametrize("clustered", [pytest.param(False, marks=pytest.mark.long), True])
 def test_error_share_no_false_alarm_in_400_key_days_and_half_failing_found(clustered: bool) -> None:
     chance, simulation = np.random.default_rng(8), Simulation(ERRORS, "ratio", len(RATES))
     for now in range(2 * DAY):

@@ -10,7 +10,7 @@ from support.traces import needs_shared
 
 from pipeline.detect import DetectConfig, Detection, Found
 
-pytestmark = [pytest.mark.shared, needs_shared, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.shared, needs_shared, pytest.mark.long, pytest.mark.timeout(300)]
 
 LEARNED_DAYS, WATCHED_DAYS = 3, 3
 CONFIG = DetectConfig()

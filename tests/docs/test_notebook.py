@@ -15,6 +15,7 @@ from typing import Any
 import duckdb
 import pytest
 from support.docs import ROOT, fences
+from support.long import by_form
 from support.running import PROGRAM, auditfuse
 
 sys.path.append(str(ROOT / "scripts"))
@@ -22,8 +23,10 @@ from notebook import execute
 
 pytestmark = pytest.mark.timeout(300)
 
-NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 FIRST_LOOK = ROOT / "notebooks" / "first-look.ipynb"
+VERIFY = ROOT / "notebooks" / "verify-independently.ipynb"
+NOTEBOOKS = by_form(short=[FIRST_LOOK, VERIFY], long=sorted((ROOT / "notebooks").glob("*.ipynb")))
+"""What the others show takes long to make."""
 QUICK = {
     "AUDITFUSE_REDACTION__NAMES": "off",
     "AUDITFUSE_REDACTION__ENTITIES": '["EMAIL_ADDRESS"]',

@@ -74,11 +74,13 @@ def test_an_agent_with_a_personal_name_is_stopped_under_its_own_name(redacted: L
     assert {name for name, mode in modes.items() if mode == "off"} == set(ATTACKERS)
 
 
+@pytest.mark.long
 def test_the_same_search_finds_all_of_them_where_nothing_is_redacted(in_the_clear: Left) -> None:
     found = {(name, where) for name, _, where in search(in_the_clear)}
     assert {name for name, _ in found} == {canary.name for canary in CANARIES}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "place",
     [

@@ -1,4 +1,8 @@
-"""A real SIGKILL at each write, link, fsync, append and commit of the protocol, restarts in between."""
+"""A real SIGKILL at each write, link, fsync, append and commit of the protocol, restarts in between.
+
+The short form kills at a sample of them, and where the protocol turns. Either form sees every call, and fails
+for one that the lists do not know.
+"""
 
 import asyncio
 import json
@@ -13,11 +17,12 @@ from support.crash import Kill, Launcher, launching, traced
 from support.crash_checks import StoredRow, assert_sound, finding_ids, incidents, pages_of
 from support.kill_calls import ALWAYS, AT_STOP, FIRST_RUN, KILLS, SOMETIMES
 from support.kill_rounds import PARTITIONS, Rounds, Stage
+from support.long import LONG, by_form
 from support.produce import create_topic, unique
 from support.running import wait_until
 from support.webhook import Webhook, running_webhook
 
-pytestmark = [pytest.mark.kafka, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.kafka, pytest.mark.timeout(by_form(short=240, long=900))]
 
 PAST_S = 2.0
 """What a first run comes to, it comes to within this time; where it does not, a new folder does."""
@@ -43,7 +48,7 @@ def test_killed_in_its_first_run(
     trace = tmp_path / "trace"
     rounds = Rounds(kafka, topic, launcher, trace)
     stages = [Stage(tmp_path / "0", kafka, topic, webhook)]
-    for one in FIRST_RUN:
+    for one in by_form(short=FIRST_RUN[::4], long=FIRST_RUN):
         if not rounds.kill(stages[-1], Kill(*one), timeout_s=PAST_S):  # this folder is past it
             stages.append(Stage(tmp_path / str(len(stages)), kafka, topic, webhook))
             assert rounds.kill(stages[-1], Kill(*one)), f"never came to {one}"
@@ -64,9 +69,9 @@ def test_killed_at_every_call(
     trace = tmp_path / "trace"
     rounds = Rounds(kafka, topic, launcher, trace)
     stage = Stage(tmp_path / "killed", kafka, topic, webhook)
-    for one in AT_STOP:
+    for one in by_form(short=AT_STOP[-1:], long=AT_STOP):
         assert rounds.kill(stage, Kill(*one), at_stop=True), f"never came to {one}:\n{stage.log()}"
-    for kill in KILLS:
+    for kill in KILLS if LONG else sample():
         assert rounds.kill(stage, kill), f"never came to {kill}:\n{stage.log()}"
     assert_known(trace)
     assert not set(ALWAYS) - traced(trace), "calls that the list names and no run has made"
@@ -92,6 +97,13 @@ def test_killed_at_every_call(
     assert len(found) == len(set(found)) >= len(pages)
     clean = Stage(tmp_path / "clean", kafka, topic, webhook, detect=False)
     assert_same(rows, uninterrupted(clean, stage, rounds, launcher), topic)
+
+
+def sample() -> list[Kill]:
+    """Of all kills every tenth, and those around what publishes: the seal, the commits and the page."""
+    turns = [("link", "seal entry"), ("commit", "consumed"), ("commit", "appends"), ("send", "page")]
+    around = [kill for kill in KILLS if kill[:2] in turns and kill.occurrence == 1]
+    return list(dict.fromkeys([*KILLS[::10], *around]))
 
 
 def assert_known(trace: Path) -> None:

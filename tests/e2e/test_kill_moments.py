@@ -1,4 +1,4 @@
-"""`kill -9` of the worker at 20 moments spread over sealed progress, on a real broker, input paced."""
+"""`kill -9` of the worker at moments spread over sealed progress, on a real broker, input paced."""
 
 import asyncio
 import shutil
@@ -12,6 +12,7 @@ from aiokafka import AIOKafkaProducer
 from support.broker import TestBroker
 from support.crash import Launcher, launching
 from support.crash_checks import Sealed, assert_sound, finding_ids, incidents, pages_of
+from support.long import by_form
 from support.produce import create_topic, unique
 from support.running import detectors_alone, free_port, wait_until, write_config
 from support.webhook import Webhook, running_webhook
@@ -22,7 +23,7 @@ from pipeline.generate.stream import StreamConfig, fleet, generate
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(300)]
 
 PARTITIONS = 3
-KILLS = 20
+KILLS = by_form(short=6, long=20)
 STREAM = StreamConfig(
     seed=20,
     agents=fleet(4, 300.0),

@@ -58,6 +58,7 @@ def test_write_bursts_are_found_by_tool_patterns_alone(stripped: list[Any], tmp_
     verified(tmp_path)
 
 
+@pytest.mark.long
 def test_without_a_burst_there_is_none(stripped: list[Any], tmp_path: Path) -> None:
     ingest(tmp_path, [without_payload(message) for message in stripped])
     assert query(tmp_path, "select count(*) as n from events") == [{"n": str(EVENTS)}]

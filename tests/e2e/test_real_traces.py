@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from support.broker import TestBroker
+from support.long import by_form
 from support.produce import create_topic, produce, unique
 from support.running import (
     Running,
@@ -21,7 +22,7 @@ from support.running import (
 from support.traces import EVENTS, FULL_HISTORY, NATIVE, OTLP, lines, needs_shared
 
 PARTITIONS = 4
-FILES = {"events": NATIVE, "otlp_spans": OTLP, "full_history": FULL_HISTORY}
+FILES = {"events": NATIVE, "otlp_spans": OTLP} | by_form(short={}, long={"full_history": FULL_HISTORY})
 WHOLE = "events"
 """The file that is taken in with names and every detector; of the others only the trail is looked at."""
 SHAPE = """
@@ -102,7 +103,7 @@ def test_the_trail_verifies(stores: dict[str, Path], name: str) -> None:
     assert connection.execute(sql.read_text()).fetchall() == []
 
 
-@pytest.mark.parametrize("name", ["otlp_spans", "full_history"])
+@pytest.mark.parametrize("name", [name for name in FILES if name != "events"])
 def test_otlp_and_native_say_the_same(stores: dict[str, Path], name: str) -> None:
     native, otlp = (
         auditfuse(

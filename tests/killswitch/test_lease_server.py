@@ -9,31 +9,12 @@ import time
 from http.client import HTTPConnection, HTTPException
 from urllib.parse import urlencode
 
-import httpx
 import pytest
-from support.killswitch import FakeControl, running_switch, served
+from support.killswitch import running_switch, served
 
 from schemas.command import Selector
 
 ME = {"client": "client-0001", "agent": "invoice-agent", "environment": "prod", "version": "4.2"}
-
-
-@pytest.fixture
-def switch(tmp_path):
-    with running_switch(tmp_path / "journal", FakeControl()) as switch:
-        yield switch
-
-
-@pytest.fixture
-def server(switch):
-    with served(switch) as server:
-        yield server
-
-
-@pytest.fixture
-def http(server):
-    with httpx.Client(base_url=server.url, trust_env=False) as client:
-        yield client
 
 
 @contextlib.contextmanager

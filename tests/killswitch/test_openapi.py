@@ -20,7 +20,8 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 from support.docs import ROOT
-from support.web import PEOPLE, stand
+from support.killswitch import PEOPLE
+from support.web import stand
 
 from pipeline.decode.sources import SourceConfig
 from pipeline.killswitch import attempts, lease_server, ofrep

@@ -1,7 +1,6 @@
 """Who must not: refused, recorded, and the flags are answered as fast as ever meanwhile."""
 
 import contextlib
-import hashlib
 import re
 import socket
 import time
@@ -10,7 +9,7 @@ import httpx
 import pytest
 import yaml
 from support.docs import ROOT
-from support.killswitch import FakeControl, running_switch, served, until
+from support.killswitch import bearer, people_tokens, running_switch, served, until
 
 from pipeline.killswitch import protocol
 from pipeline.killswitch.http import MAX_BODY_BYTES
@@ -18,7 +17,6 @@ from pipeline.killswitch.server import ControlEndpoints
 from schemas.command import Selector
 
 FLAG = "/ofrep/v1/evaluate/flags/agent.enabled"
-PEOPLE = {"vera": "viewer", "rita": "responder", "aldo": "approver", "abel": "approver", "bot": "agent"}
 DOCUMENT = yaml.safe_load((ROOT / "docs" / "openapi.yaml").read_text())
 OPERATIONS = [
     (method.upper(), path, operation)
@@ -35,29 +33,9 @@ FROM_ELSEWHERE = {"x-forwarded-for": "203.0.113.9"}
 
 
 @pytest.fixture
-def switch(tmp_path):
-    tokens = [
-        {"name": name, "role": role, "sha256": hashlib.sha256(f"{name}-token".encode()).hexdigest()}
-        for name, role in PEOPLE.items()
-    ]
-    with running_switch(tmp_path / "journal", FakeControl(), tokens=tokens) as switch:
+def switch(tmp_path, control):
+    with running_switch(tmp_path / "journal", control, tokens=people_tokens()) as switch:
         yield switch
-
-
-@pytest.fixture
-def server(switch):
-    with served(switch) as server:
-        yield server
-
-
-@pytest.fixture
-def http(server):
-    with httpx.Client(base_url=server.url, trust_env=False) as client:
-        yield client
-
-
-def bearer(name):
-    return {"authorization": f"Bearer {name}-token"}
 
 
 def refusals(http, why):

@@ -121,6 +121,55 @@ def test_with_journal_and_store_gone_a_trip_is_served_as_volatile(journal, store
         assert status["journal"]["fault"] == "NotADirectoryError: Not a directory"
 
 
+@pytest.fixture
+def small_disk(tmp_path):
+    """Mounts disks of a megabyte; `fill` leaves no byte and no file on one."""
+    mounted = []
+
+    def mount(place: Path) -> Path:
+        place.mkdir(exist_ok=True)
+        options = ["-t", "tmpfs", "-o", "size=1m,nr_inodes=64", "tmpfs"]
+        done = subprocess.run(["mount", *options, place], capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            pytest.skip(f"no disk of its own can be mounted here, which takes root: {done.stderr.strip()}")
+        mounted.append(place)
+        return place
+
+    yield mount
+    for place in mounted:
+        subprocess.run(["umount", "--lazy", place], check=True)
+
+
+def fill(disk: Path) -> Path:
+    """The file that takes all the room there is."""
+    ballast = disk / "ballast"
+    with pytest.raises(OSError, match="No space left"), ballast.open("wb", buffering=0) as file:
+        while True:
+            file.write(bytes(4096))
+    return ballast
+
+
+@pytest.mark.parametrize(
+    ("full", "standing"), [(["store"], "journaled"), (["store", "journal"], "volatile")], ids=["store", "all"]
+)
+def test_on_a_full_disk_a_trip_is_served_at_once_and_sealed_when_there_is_room(
+    tmp_path, small_disk, full, standing
+):
+    store, journal = small_disk(tmp_path / "store"), small_disk(tmp_path / "journal")
+    with server(journal, store) as client:
+        until(lambda: client.get("/v1/killswitch").json()["caught_up"])
+        ballast = [fill(tmp_path / name) for name in full]
+        answer = order(client, journal)
+        assert answer.json()["standing"] == standing
+        assert not enabled(client)
+        until(lambda: not client.get("/v1/killswitch").json()["control"]["working"])
+        assert client.get("/v1/killswitch").json()["trips"][0]["standing"] == standing
+        for file in ballast:
+            file.unlink()
+        until(lambda: client.get("/v1/killswitch").json()["trips"][0]["standing"] == "sealed", 30)
+    assert [command.id for command in sealed(store)] == [answer.json()["command"]["id"]]
+
+
 def test_killed_at_any_moment_of_a_trip_it_is_sealed_at_most_once_and_never_lost_after_the_answer(
     journal, store
 ):

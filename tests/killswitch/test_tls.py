@@ -1,57 +1,17 @@
 """TLS: the server's certificate, the command line that checks it, and certificates of those who connect."""
 
-import datetime
-import ipaddress
-from pathlib import Path
-from typing import NamedTuple
+import socket
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
+from support.certificates import certificate
 from support.killswitch import running_switch
 
 from pipeline.control_app import build_control_app, serve_in_thread
 from pipeline.errors import ConfigError
+from pipeline.killswitch import protocol
 from pipeline.killswitch.config import KillSwitchConfig
 from pipeline.killswitch.operator import NoServerError, Operator
 from schemas.command import Command, Selector
-
-
-class Certificate(NamedTuple):
-    cert: Path
-    key: Path
-
-
-def certificate(directory: Path, name: str, *, address: str | None = "127.0.0.1") -> Certificate:
-    """A self-signed certificate."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-    names: list[x509.GeneralName] = [x509.DNSName(name)]
-    if address:
-        names.append(x509.IPAddress(ipaddress.ip_address(address)))
-    now = datetime.datetime.now(datetime.UTC)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(subject)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(hours=1))
-        .not_valid_after(now + datetime.timedelta(hours=1))
-        .add_extension(x509.SubjectAlternativeName(names), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    paths = Certificate(directory / f"{name}.pem", directory / f"{name}.key")
-    paths.cert.write_bytes(made.public_bytes(serialization.Encoding.PEM))
-    paths.key.write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
-    )
-    return paths
 
 
 def trip(config: KillSwitchConfig):
@@ -120,3 +80,14 @@ def test_a_certificate_that_cannot_be_used_is_a_configuration_error(tmp_path):
             serve_in_thread(lambda *_: None, "127.0.0.1", 0, tls=config)
     with pytest.raises(ValueError, match="come together"):
         KillSwitchConfig(tls_cert=own.cert)
+
+
+@pytest.mark.parametrize("sent", [b"", b"\x16\x03\x01"], ids=["nothing", "half a hello"])
+def test_a_handshake_that_stands_still_is_ended(tmp_path, tls_server, monkeypatch, sent):
+    monkeypatch.setattr(protocol, "HANDSHAKE_TIMEOUT_S", 0.3)
+    own = certificate(tmp_path, "auditfuse.example")
+    config = tls_server(tls_cert=own.cert, tls_key=own.key, ca=own.cert)
+    with socket.create_connection((config.host, config.port), timeout=5) as half_open:
+        half_open.sendall(sent)
+        assert half_open.recv(1) == b""
+    assert Operator(config, lambda text, wait_s: text).status().trips == []

@@ -10,7 +10,7 @@ from support.killswitch import FakeControl, running_switch, until
 from support.produce import unique
 
 from pipeline.errors import TopicError
-from pipeline.killswitch.topic import TopicPublisher
+from pipeline.killswitch.topic import STATE_KEY, TopicPublisher
 from pipeline.topics.kafka import KafkaProducer
 from pipeline.topics.kafka_compacted import live_keys
 from schemas.command import Selector
@@ -78,6 +78,7 @@ def test_a_follower_knows_what_is_served(topics, topic, publish, tmp_path):
         kept = switch.trip(Selector(agent="x", tool="refund"), "throttle", by="alice", reason="too fast")
         lifted = switch.trip(Selector(agent="y"), "off", by="alice", reason="r")
         lift(switch, lifted)
+        until(lambda: publisher._published.get(STATE_KEY) == switch.state.digest.encode(), 30)
         publisher.stop()
         told = follow(topics, topic)
         assert told.keys() == {"state", kept.id}

@@ -85,6 +85,7 @@ def test_the_same_in_another_process_with_other_hashes() -> None:
     assert made.stdout.strip() == str([sample(3, at) for at in range(60)])
 
 
+@pytest.mark.long
 def test_the_command_writes_both_files_whatever_the_processes(tmp_path: Path) -> None:
     arguments = ["--seed", "3", "--samples", "900", "--no-silver", "--processes", "2"]
     command = [sys.executable, "-m", "training.corpus", "--out", str(tmp_path), *arguments]

@@ -2,11 +2,12 @@
 
 import pytest
 from support import stock_fuzz
+from support.long import by_form
 from support.stock_fuzz import left_in_the_clear
 
 SHARES = 10
 ENTITIES_A_SHARE = 2_000
-ENTITIES_WITH_NAMES = 1_200
+ENTITIES_WITH_NAMES = by_form(short=600, long=1_200)
 
 GOLDEN = {
     "tokens with a colon use up none of the five words": "passport 7:4:1:9:1\n7, X65137603",
@@ -52,7 +53,7 @@ def test_stock_finds_something_in_the_golden_texts() -> None:
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("share", range(SHARES))
+@pytest.mark.parametrize("share", range(by_form(short=2, long=SHARES)))
 def test_nothing_that_stock_finds_is_left_in_the_clear(share: int) -> None:
     outcome = stock_fuzz.run(share, entities=ENTITIES_A_SHARE, step=SHARES)
     print(stock_fuzz.table(outcome))
@@ -72,7 +73,7 @@ def test_nothing_that_stock_finds_is_left_in_the_clear(share: int) -> None:
 def test_nothing_is_left_with_names_on() -> None:
     outcome = stock_fuzz.run(500_000, entities=ENTITIES_WITH_NAMES, names=True)
     assert not outcome.missed, stock_fuzz.table(outcome)
-    assert outcome.reference["PERSON"] > 40
+    assert outcome.reference["PERSON"] > ENTITIES_WITH_NAMES // 30
 
 
 def test_the_fuzz_sees_a_recognizer_that_looks_too_seldom(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,6 +16,8 @@ from pipeline.respond.state import StateDatabase
 from pipeline.respond.targets import EscalationLevel, Target
 from pipeline.respond.upkeep import Upkeep
 
+pytestmark = pytest.mark.usefixtures("each_database_long")
+
 MINUTE_MS = 60_000
 TARGETS = (
     Target(name="phone", url=SecretStr("console://")),

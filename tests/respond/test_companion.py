@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from pydantic import SecretStr
 from support.incident import NOW_MS, ONSET_MS, story_state
@@ -26,6 +27,7 @@ from pipeline.respond.plan import Message
 from pipeline.respond.series import Series
 from pipeline.respond.state import StateConfig, StateDatabase
 from pipeline.respond.targets import Target
+from schemas.finding import FindingRow
 
 SERIES = Series(start_ms=NOW_MS - 600_000, hits=[0] * 8 + [30, 20], rows=[5] * 10, onset_ms=NOW_MS - 120_000)
 CAUSE = Cause(
@@ -111,6 +113,35 @@ def test_a_page_is_never_late_for_what_hangs(tmp_path: Path, age_ms: int):
     assert time.monotonic() - began < 2
     if age_ms:
         assert time.monotonic() - began < 1
+
+
+def test_where_answers_take_longer_than_a_page_waits_none_is_waited_for(tmp_path: Path):
+    """A busy machine: the wait would only make the page late. Once they are in time, they go along again."""
+    state, incident_id = story_state(tmp_path)
+    takes_s = [0.3]
+
+    def look(*_: Any) -> Insight:
+        time.sleep(takes_s[0])
+        return INSIGHT
+
+    companion = Companion(look, state, target(insight_wait_s=0.2), now_ms=lambda: NOW_MS)
+    companion.start()
+    detail = state.incident(incident_id)
+    leads = [msgspec.structs.replace(detail.lead, id=f"fnd_{n}") for n in range(9)]
+
+    def waited(lead: FindingRow) -> tuple[float, bool]:
+        began = time.monotonic()
+        got = companion.extras(detail.incident, lead, message(incident_id))
+        took_s = time.monotonic() - began
+        companion.insight(lead, 10)  # it is asked and answered all the same
+        return took_s, got.insight is not None
+
+    assert all(waited(lead)[0] > 0.15 for lead in leads[:3])
+    assert waited(leads[3])[0] < 0.15
+    takes_s[0] = 0.0
+    waited(leads[4])
+    assert waited(leads[5])[1]
+    companion.stop()
 
 
 def test_what_fails_is_left_out(tmp_path: Path):

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
+from support.long import by_form
 from support.page_trials import outage, storm
-from support.respond import START_MS, found, open_state, paging_to
+from support.respond import START_MS, found, locked, open_state, paging_to
 from support.webhook import Webhook, running_webhook
 
 from pipeline.clock import system_now_ms
@@ -21,6 +22,8 @@ from pipeline.respond.pager import ApprisePager
 from pipeline.respond.state import StateDatabase
 from pipeline.respond.targets import Target
 from schemas.finding import FindingRow, IncidentRow
+
+pytestmark = pytest.mark.usefixtures("each_database_long")
 
 Rows = list[FindingRow | IncidentRow]
 
@@ -250,19 +253,15 @@ async def test_the_last_resort_hears_that_paging_fails(tmp_path: Path, webhook: 
 
 
 async def test_a_locked_state_database_delays_and_loses_nothing(tmp_path: Path, webhook: Webhook) -> None:
-    import sqlite3
-
     config = paging_to(webhook.url)
     state = open_state(tmp_path, config, busy_timeout_ms=5, retry_for_ms=20)
     state.consume([found()], {}, system_now_ms())
-    blocker = sqlite3.connect(tmp_path / "state.db", isolation_level=None, check_same_thread=False)
-    blocker.execute("BEGIN IMMEDIATE")
-    async with delivering(state, config, Sealed().append):
-        # Reading goes on: the page is sent, and can be marked only once the lock is gone.
-        await asyncio.to_thread(webhook.wait_for, 1)
-        threading.Timer(2.2, lambda: blocker.execute("ROLLBACK")).start()
-        await until(lambda: state.undelivered() == {})
-    blocker.close()
+    with locked(tmp_path) as unlock:
+        async with delivering(state, config, Sealed().append):
+            # Reading goes on: the page is sent, and can be marked only once the lock is gone.
+            await asyncio.to_thread(webhook.wait_for, 1)
+            threading.Timer(2.2, unlock).start()
+            await until(lambda: state.undelivered() == {})
     assert webhook.attempts == 1  # not once a second again until the lock was gone
     state.close()
 
@@ -292,10 +291,11 @@ def test_a_command_that_ends_delivers_before_it_does(tmp_path: Path, webhook: We
 def test_a_storm_of_a_minute_is_ten_pages_with_the_worst_among_the_first(
     tmp_path: Path, webhook: Webhook
 ) -> None:
-    made = storm(tmp_path, webhook, 600, worst_at_s=41)
+    findings = by_form(short=360, long=1200)
+    made = storm(tmp_path, webhook, findings, worst_at_s=41)
     assert made.pages <= 10
     assert made.place_of_worst <= 3
-    assert (made.findings, made.without_incident) == (601, 0)
+    assert (made.findings, made.without_incident) == (findings + 1, 0)
     assert made.told == made.incidents
 
 

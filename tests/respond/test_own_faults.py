@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
-from support.respond import START_MS, found, open_state, paging_to
+from support.respond import START_MS, found, locked, open_state, paging_to
 from support.webhook import running_webhook
 
 from pipeline.own_parts import Lag
@@ -19,6 +19,8 @@ from pipeline.respond.pager import ApprisePager
 from pipeline.respond.state import StateDatabase
 from pipeline.respond.state_watch import StateWatch
 from pipeline.respond.targets import HeartbeatConfig
+
+pytestmark = pytest.mark.usefixtures("each_database_long")
 
 HALTED = OwnFault("self_halted", "traces/3", "Partition 3 of source traces is halted; see auditfuse gap list")
 
@@ -77,6 +79,20 @@ def test_a_short_fault_is_none(state: StateDatabase) -> None:
     assert state.incidents() == []
 
 
+def test_a_fault_that_goes_on_after_somebody_resolved_it_is_told_again(state: StateDatabase) -> None:
+    parts = Parts(state)
+    parts.broken = [HALTED]
+    parts.run(70)
+    [incident] = state.incidents()
+    state.resolve(incident.incident_id, "maria", "I thought so", parts.now_ms)
+    parts.run(60)
+    assert (state.incidents(), parts.changes) == ([], 1)
+    parts.run(10)
+    assert [one.detector for one in state.incidents()] == ["self_halted"]
+    parts.run(600)
+    assert parts.changes == 2
+
+
 def test_a_new_process_closes_what_is_repaired(state: StateDatabase) -> None:
     parts = Parts(state)
     parts.broken = [HALTED]
@@ -133,23 +149,18 @@ def test_the_monitor_hears_only_that_all_is_well() -> None:
 
 
 def test_that_the_state_database_is_away_is_paged_without_it(tmp_path: Path) -> None:
-    import sqlite3
-
     with running_webhook() as webhook:
         config = paging_to(webhook.url, dead_man_after_s=60)
         state = open_state(tmp_path, config, busy_timeout_ms=1, retry_for_ms=1)
         now_ms = [START_MS]
         watch = StateWatch(state, ApprisePager(config), config, lambda: now_ms[0])
         watch.step()
-        blocker = sqlite3.connect(tmp_path / "state.db", isolation_level=None)
-        blocker.execute("BEGIN IMMEDIATE")
-        for _ in range(10):
-            watch.step()
-            now_ms[0] += 15_000
+        with locked(tmp_path):
+            for _ in range(10):
+                watch.step()
+                now_ms[0] += 15_000
         [page] = webhook.requests
         assert page["title"].startswith("CRITICAL auditfuse cannot page: the state database cannot be used")
-        blocker.execute("ROLLBACK")
-        blocker.close()
         watch.step()
         assert [one["event"] for one in webhook.requests] == ["trigger", "resolve"]
         state.close()

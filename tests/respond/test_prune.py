@@ -15,6 +15,8 @@ from pipeline.respond.sent import Sent
 from pipeline.respond.state import StateDatabase
 from pipeline.respond.upkeep import Upkeep
 
+pytestmark = pytest.mark.usefixtures("each_database")
+
 DAY_MS = 86_400_000
 CONFIG = RespondConfig(keep_days=90)
 

@@ -11,6 +11,8 @@ from pipeline.respond.config import RespondConfig
 from pipeline.respond.messages import Outbox
 from pipeline.respond.state import StateDatabase
 
+pytestmark = pytest.mark.usefixtures("each_database_long")
+
 CONFIG = RespondConfig()
 
 

@@ -21,6 +21,8 @@ from pipeline.respond.state import StateDatabase
 from pipeline.respond.upkeep import Upkeep
 from schemas.finding import SilenceRow
 
+pytestmark = pytest.mark.usefixtures("each_database_long")
+
 HOUR_MS = 3_600_000
 CONFIG = RespondConfig()
 AGENT = "invoice-agent"

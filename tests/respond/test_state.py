@@ -1,23 +1,22 @@
 """The state database: one transaction for ends, findings, incidents and outbox."""
 
-import sqlite3
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from pydantic import SecretStr
 from support.respond import MINUTE_MS, START_MS, Found, found, open_state
 
-from pipeline.errors import ConfigError, StoreError
-from pipeline.respond.config import RespondConfig, StateConfig
+from pipeline.errors import StoreError
+from pipeline.respond.config import RespondConfig
 from pipeline.respond.messages import Outbox
-from pipeline.respond.state import ConsumedElsewhere, StateDatabase, StateUnavailable
+from pipeline.respond.state import ConsumedElsewhere, StateDatabase
 from schemas.finding import FindingRow, IncidentRow, WithdrawalRow
 
 PART = ("traces.0123456789abcdef0123456789abcdef", 0)
 NOW_MS = START_MS + 10_000
+pytestmark = pytest.mark.usefixtures("each_database")
 
 
 @pytest.fixture
@@ -162,33 +161,6 @@ def test_a_restart_finds_everything(tmp_path: Path) -> None:
     second.close()
 
 
-def test_a_locked_database_is_waited_for(tmp_path: Path) -> None:
-    state = open_state(tmp_path, busy_timeout_ms=10)
-    blocker = sqlite3.connect(tmp_path / "state.db", isolation_level=None, check_same_thread=False)
-    blocker.execute("BEGIN IMMEDIATE")
-    release = threading.Timer(0.4, lambda: blocker.execute("ROLLBACK"))
-    release.start()
-    state.consume([found()], {PART: (0, 40)}, NOW_MS)
-    release.join()
-    blocker.close()
-    assert state.sealed_ends() == {PART: 40}
-    assert len(state.incidents()) == 1
-    state.close()
-
-
-def test_a_database_locked_for_too_long_changes_nothing_and_says_so(tmp_path: Path) -> None:
-    state = open_state(tmp_path, busy_timeout_ms=10, retry_for_ms=50)
-    blocker = sqlite3.connect(tmp_path / "state.db", isolation_level=None)
-    blocker.execute("BEGIN IMMEDIATE")
-    with pytest.raises(StateUnavailable, match="OperationalError"):
-        state.consume([found()], {PART: (0, 40)}, NOW_MS)
-    assert state.sealed_ends() == {}  # readers are not held up
-    blocker.close()
-    state.consume([found()], {PART: (0, 40)}, NOW_MS)
-    assert len(state.incidents()) == 1
-    state.close()
-
-
 def test_two_processes_cannot_consume_the_same_rows(tmp_path: Path) -> None:
     databases = [open_state(tmp_path) for _ in range(4)]
     outcomes: list[str] = []
@@ -211,22 +183,6 @@ def test_two_processes_cannot_consume_the_same_rows(tmp_path: Path) -> None:
         state.close()
 
 
-def test_a_schema_of_another_version_is_refused(tmp_path: Path) -> None:
-    open_state(tmp_path).close()
-    with sqlite3.connect(tmp_path / "state.db") as connection:
-        connection.execute("UPDATE schema_version SET version = 99")
-    connection.close()
-    with pytest.raises(StoreError, match="has schema 99"):
-        open_state(tmp_path)
-
-
-def test_a_wrong_url_is_named_without_its_password() -> None:
-    with pytest.raises(ConfigError) as raised:
-        StateDatabase(StateConfig(url=SecretStr("nosuchdb://u:hunter2@host/x")))
-    assert "hunter2" not in str(raised.value)
-    assert "hunter2" not in repr(StateConfig(url=SecretStr("postgresql://u:hunter2@host/x")))
-
-
 def test_ten_thousand_findings_are_consumed_at_once(tmp_path: Path) -> None:
     state = open_state(tmp_path)
     batch = [found(f"agent-{n % 2_000}", window=n // 2_000) for n in range(10_000)]
@@ -234,22 +190,6 @@ def test_ten_thousand_findings_are_consumed_at_once(tmp_path: Path) -> None:
     assert (len(consumed.findings), len(consumed.paged)) == (10_000, 2_000)
     assert sum(incident.findings for incident in state.incidents(limit=5_000)) == 10_000
     state.close()
-
-
-def test_the_tables_and_queries_are_postgresqls_too() -> None:
-    """Only compiled: a server is not needed to see that no table is of SQLite alone."""
-    from sqlalchemy.dialects import postgresql
-    from sqlalchemy.schema import CreateIndex, CreateTable
-
-    from pipeline.respond import tables
-
-    dialect = postgresql.dialect()
-    for table in tables.metadata.sorted_tables:
-        text = str(CreateTable(table).compile(dialect=dialect))
-        assert "INTEGER PRIMARY KEY AUTOINCREMENT" not in text
-        for index in table.indexes:
-            str(CreateIndex(index).compile(dialect=dialect))
-    assert "BIGSERIAL" in str(CreateTable(tables.pages).compile(dialect=dialect))
 
 
 def test_a_finding_in_shadow_is_kept_and_tells_nobody(state: StateDatabase) -> None:

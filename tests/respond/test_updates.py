@@ -16,6 +16,8 @@ from pipeline.respond.state import StateDatabase
 from pipeline.respond.targets import Target
 from schemas.finding import FindingRow
 
+pytestmark = pytest.mark.usefixtures("each_database_long")
+
 KEY = "s3cr3t0rabcdefghijkl"
 MINUTE_MS = 60_000
 

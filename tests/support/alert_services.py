@@ -1,74 +1,44 @@
 """Fake endpoints of PagerDuty's Events API v2 and Opsgenie's Alert API, as far as pages need them."""
 
-import json
-import threading
-from collections.abc import Generator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from contextlib import AbstractContextManager
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from support.posts import WAIT_S, PostServer
 
-class FakeAlertService:
+
+class FakeAlertService(PostServer):
     """Keeps alerts by their key, as the real ones do: `alerts` says what became of each."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.alerts: dict[str, str] = {}
         """Key → triggered, acknowledged or resolved."""
         self.calls: list[tuple[str, dict[str, Any], dict[str, str]]] = []
         """Path, content and headers of each request."""
         self.status = 202
-        self.headers: dict[str, str] = {}
-        self._changed = threading.Condition()
-        service = self
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def do_POST(self) -> None:
-                content = json.loads(self.rfile.read(int(self.headers.get("Content-Length", "0"))))
-                status = service._take(self.path, content, dict(self.headers))
-                self.send_response(status)
-                for name, value in service.headers.items():
-                    self.send_header(name, value)
-                self.send_header("Content-Length", "0")
-                self.end_headers()
-
-            def log_message(self, format: str, *args: object) -> None:
-                return
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_port}"
+        return f"http://127.0.0.1:{self.port}"
 
-    def wait_for(self, key: str, state: str, timeout_s: float = 20.0) -> None:
+    def wait_for(self, key: str, state: str, timeout_s: float = WAIT_S) -> None:
         """Block until that alert is in that state."""
-        with self._changed:
-            if not self._changed.wait_for(lambda: self.alerts.get(key) == state, timeout_s):
-                raise AssertionError(f"{key} is {self.alerts.get(key)}, not {state}, after {timeout_s} s")
-
-    def start(self) -> None:
-        self._thread.start()
-
-    def stop(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
+        self._wait(
+            lambda: self.alerts.get(key) == state,
+            lambda: f"{key} is {self.alerts.get(key)}, not {state},",
+            timeout_s,
+        )
 
     def _take(self, path: str, content: dict[str, Any], headers: dict[str, str]) -> int:
-        with self._changed:
-            self.calls.append((path, content, headers))
-            if self.status == 202:
-                parts = urlsplit(path)
-                if parts.path == "/v2/enqueue":
-                    self._pagerduty(content)
-                else:
-                    self._opsgenie(parts.path, parse_qs(parts.query), content)
-            self._changed.notify_all()
-            return self.status
+        self.calls.append((path, content, headers))
+        if self.status == 202:
+            parts = urlsplit(path)
+            if parts.path == "/v2/enqueue":
+                self._pagerduty(content)
+            else:
+                self._opsgenie(parts.path, parse_qs(parts.query), content)
+        return self.status
 
     def _pagerduty(self, content: dict[str, Any]) -> None:
         words = {"trigger": "triggered", "acknowledge": "acknowledged", "resolve": "resolved"}
@@ -83,12 +53,6 @@ class FakeAlertService:
         self.alerts[unquote(key)] = {"close": "resolved", "acknowledge": "acknowledged"}[verb]
 
 
-@contextmanager
-def running_alert_service() -> Generator[FakeAlertService]:
+def running_alert_service() -> AbstractContextManager[FakeAlertService]:
     """One for the length of a test."""
-    service = FakeAlertService()
-    service.start()
-    try:
-        yield service
-    finally:
-        service.stop()
+    return FakeAlertService().running()

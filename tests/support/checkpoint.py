@@ -7,14 +7,17 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from support.audit import claim, event_rows, seal_batches
+from support.audit import START_MS, claim, event_rows, seal_batches
 
 from pipeline.audit.checkpoint.config import CheckpointConfig
 from pipeline.audit.checkpoint.key import signing_keys
 from pipeline.audit.checkpoint.note import COSIGNATURE, PublicKey, Signature, SigningKey
 from pipeline.audit.checkpoint.sequencer import Sequencer
 from pipeline.audit.store import CHECKPOINT, Store
+from pipeline.audit.verify.checkpoints import check_checkpoints
 
+START = START_MS + 3_600_000
+"""Of the clock: an hour after the first row."""
 NAME = "audit.example.com/agents"
 KEY = SigningKey(NAME, bytes(range(32)))
 OTHER_KEY = SigningKey(NAME, bytes(range(32, 64)))
@@ -165,3 +168,9 @@ def note_server() -> Generator[NoteServer]:
         yield server
     finally:
         server.close()
+
+
+def faults(store: Store, *keys: SigningKey) -> list[str]:
+    """What the checkpoints of a store show, by these keys or the usual one."""
+    outcome = check_checkpoints(store, [key.public for key in keys or (KEY,)], [])
+    return [fault.how for fault in outcome.faults]

@@ -89,9 +89,12 @@ class Launcher:
         assert self._process.stdout is not None
         for line in self._process.stdout:
             self._answers.put(line.strip())
+        self._answers.put("")
 
     def _await_answer(self, timeout_s: float) -> str:
-        return self._answers.get(timeout=timeout_s)
+        answer = self._answers.get(timeout=timeout_s)
+        assert answer, "the process that starts the others has ended"
+        return answer
 
 
 @contextlib.contextmanager

@@ -58,6 +58,7 @@ PLACES = [
         (r"topics/[^/]+/\d+/.*\.frames", "topic file"),
         (r"topics/[^/]+/producer\.lock", "producer lock"),
         (r"topics(/[^/]+(/\d+)?)?", DIRECTORY + "topics"),
+        (r"state\.db\.active", "lock of who responds"),
         (r"journal(/.*)?", "journal"),
         (r"keys(/.*)?", "key"),
         (r"(auditfuse-)?checkpoint(/.*)?", "state of the sequencer"),

@@ -78,6 +78,7 @@ ALWAYS = [
     ("fsync", "directory of entries"),
     ("fsync", "directory of segments"),
     ("open", "catalog lock"),
+    ("open", "lock of who responds"),
     ("open", "catalog"),
     ("write", "catalog"),
     ("fsync", "catalog"),

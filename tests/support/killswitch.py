@@ -1,6 +1,7 @@
 """What the kill switch's tests share: a `_control` in memory that can be broken, and a running server."""
 
 import contextlib
+import hashlib
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -8,8 +9,31 @@ from pathlib import Path
 from pipeline.control_app import RunningServer, build_control_app, serve_in_thread
 from pipeline.killswitch.auth import local_token
 from pipeline.killswitch.config import KillSwitchConfig
-from pipeline.killswitch.switch import KillSwitch, Redact, StandsFor
-from schemas.command import Command
+from pipeline.killswitch.switch import KillSwitch, StandsFor
+from pipeline.redact.reasons import Redact
+from schemas.command import Command, Selector
+
+FLAGS = "/ofrep/v1/evaluate/flags"
+PEOPLE = {"vera": "viewer", "rita": "responder", "aldo": "approver", "abel": "approver", "bot": "agent"}
+"""Who has a token: the word NAME-token."""
+
+
+def people_tokens() -> list[dict[str, str]]:
+    """Theirs, as the configuration has them."""
+    return [
+        {"name": name, "role": role, "sha256": hashlib.sha256(f"{name}-token".encode()).hexdigest()}
+        for name, role in PEOPLE.items()
+    ]
+
+
+def bearer(name: str) -> dict[str, str]:
+    """The header of that person."""
+    return {"authorization": f"Bearer {name}-token"}
+
+
+def trip(switch: KillSwitch, **selector: str) -> Command:
+    """Trip to off, by a person."""
+    return switch.trip(Selector(**selector), "off", by="alice", reason="r")
 
 
 class FakeControl:

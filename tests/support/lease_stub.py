@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from auditfuse_client import Stopped
+
 STREAM_TURN_S = 0.01
 
 
@@ -151,3 +153,12 @@ def running_stub(tls: ssl.SSLContext | None = None) -> Iterator[LeaseStub]:
         yield stub
     finally:
         stub.stop()
+
+
+def refused(guard, action="write", **more):
+    """What a check raised; None where it let the action through."""
+    try:
+        guard.check(action=action, **more)
+    except Stopped as stopped:
+        return stopped
+    return None

@@ -29,6 +29,9 @@ from pipeline.respond.upkeep import Upkeep
 
 CHILD = Path(__file__).parents[1] / "respond" / "crash_child.py"
 WORST = "worst-agent"
+SIZES = {"storm": 10_000, "outage": 60, "kills": 200}
+"""Findings, minutes, moments."""
+INCIDENTS_A_MINUTE = 5
 
 
 class Clocked:
@@ -72,7 +75,7 @@ def storm(directory: Path, webhook: Webhook, findings: int, worst_at_s: int, see
     them has tripped an agent, and comes at a second of its own."""
     chance = random.Random(seed)
     responder = Clocked(directory, webhook)
-    per_second = findings // 60
+    per_second = -(-findings // 60)
     for second in range(60):
         batch = [_one_of_many(chance, second * per_second + n) for n in range(per_second)]
         trips: dict[str, str] = {}
@@ -185,28 +188,30 @@ def kills(directory: Path, webhook: Webhook, count: int) -> Kills:
 def main() -> int:
     """Run one trial in its full length; 0 where it holds."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("trial", choices=["storm", "outage", "kills"])
-    parser.add_argument("--kills", type=int, default=200)
+    parser.add_argument("trial", choices=list(SIZES))
+    parser.add_argument("--size", type=int, help="findings of the storm, minutes of the outage, kills")
     chosen = parser.parse_args()
+    size = chosen.size or SIZES[chosen.trial]
+    print(f"{chosen.trial} of {size:,} …", flush=True)
     started_s = time.monotonic()
     with tempfile.TemporaryDirectory() as folder, running_webhook() as webhook:
-        holds = _run(chosen.trial, Path(folder), webhook, chosen.kills)
+        holds = _run(chosen.trial, Path(folder), webhook, size)
     print(f"{time.monotonic() - started_s:.0f} s; it {'holds' if holds else 'DOES NOT HOLD'}")
     return 0 if holds else 1
 
 
-def _run(trial: str, folder: Path, webhook: Webhook, count: int) -> bool:
+def _run(trial: str, folder: Path, webhook: Webhook, size: int) -> bool:
     if trial == "storm":
-        made = storm(folder, webhook, 10_000, worst_at_s=37)
+        made = storm(folder, webhook, size, worst_at_s=37)
         print(made)
         return made.pages <= 10 and 1 <= made.place_of_worst <= 3 and made.without_incident == 0
     if trial == "outage":
-        lasted = outage(folder, webhook, 60, 300)
+        lasted = outage(folder, webhook, size, size * INCIDENTS_A_MINUTE)
         print(
             lasted._replace(told_of_open=Counter(lasted.told_of_open.values())), "(incidents by times told)"
         )
         return set(lasted.told_of_open.values()) == {1} and lasted.lines_of_resolved == 1
-    killed = kills(folder, webhook, count)
+    killed = kills(folder, webhook, size)
     print(killed)
     return killed.told == killed.incidents and killed.most_repeats <= 1 and killed.sealed_twice == 0
 

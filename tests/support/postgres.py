@@ -4,6 +4,7 @@ import contextlib
 import importlib.util
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 import uuid
@@ -28,7 +29,7 @@ UNPRIVILEGED = "nobody"
 
 
 class PostgresServer:
-    """A server of its own on loopback. `database()` makes an empty database."""
+    """A server of its own on loopback. `database()` makes an empty database, `schema()` an empty schema."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
@@ -37,6 +38,7 @@ class PostgresServer:
         self._user = UNPRIVILEGED if os.geteuid() == 0 else None
         self._programs = _programs(directory) if self._user else _installed()
         self._process: subprocess.Popen[bytes] | None = None
+        self._shared: str | None = None
         self._cluster = directory / "cluster"
         self._run("initdb", "--auth=trust", "--username=auditfuse", "--no-sync", "--encoding=UTF8", "-D")
 
@@ -62,7 +64,7 @@ class PostgresServer:
     def stop(self) -> None:
         """End it at once, cleanly."""
         if self._process is not None and self._process.poll() is None:
-            self._process.terminate()
+            self._process.send_signal(signal.SIGINT)  # without waiting for who is connected
             try:
                 self._process.wait(10)
             except subprocess.TimeoutExpired:
@@ -75,6 +77,26 @@ class PostgresServer:
         with psycopg.connect(self._url("postgres"), autocommit=True) as connection:
             connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
         return self._url(name).replace("postgresql://", "postgresql+psycopg://")
+
+    def schema(self) -> str:
+        """The SQLAlchemy URL of an empty schema in a database that all of them share: made in no time."""
+        if self._shared is None:
+            self._shared = self.database()
+        name = f"test_{uuid.uuid4().hex}"
+        with psycopg.connect(self._shared.replace("+psycopg", ""), autocommit=True) as connection:
+            connection.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(name)))
+        return f"{self._shared}?options=-csearch_path%3D{name}"
+
+    def with_password(self, user: str, password: str) -> str:
+        """A database's URL for a new user, who has to give a password and may make no tables."""
+        access = self._cluster / "pg_hba.conf"
+        line = f"host all {user} 127.0.0.1/32 scram-sha-256\n"
+        access.write_text(line + access.read_text())
+        create = sql.SQL("CREATE USER {} PASSWORD {}").format(sql.Identifier(user), sql.Literal(password))
+        with psycopg.connect(self._url("postgres"), autocommit=True) as connection:
+            connection.execute(create)
+            connection.execute("SELECT pg_reload_conf()")
+        return f"postgresql+psycopg://{user}:{password}@127.0.0.1:{self._port}/postgres"
 
     def _url(self, database: str) -> str:
         return f"postgresql://auditfuse@127.0.0.1:{self._port}/{database}"
@@ -99,7 +121,11 @@ def _installed() -> Path:
 
 
 def _programs(directory: Path) -> Path:
-    """A copy that everybody may read, beside its libraries as in the wheel."""
+    """Those installed, where everybody may run them; else a copy, beside its libraries as in the wheel."""
+    version = [_installed() / "bin" / "postgres", "--version"]
+    with contextlib.suppress(OSError):
+        if subprocess.run(version, user=UNPRIVILEGED, capture_output=True, check=False).returncode == 0:
+            return _installed()
     package = _installed().parent
     copy = directory / package.name / "pginstall18"
     shutil.copytree(_installed(), copy, symlinks=True)

@@ -1,5 +1,7 @@
 """Findings and state databases for tests of the respond stage."""
 
+import contextlib
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -7,6 +9,7 @@ from typing import Any
 from pydantic import SecretStr
 
 from pipeline.respond.config import RespondConfig
+from pipeline.respond.engine import open_engine
 from pipeline.respond.state import StateConfig, StateDatabase
 from pipeline.respond.targets import Target
 from schemas.finding import Finding
@@ -59,10 +62,21 @@ def state_url(directory: Path) -> SecretStr:
     return SecretStr(f"sqlite:///{directory / 'state.db'}")
 
 
-def open_state(directory: Path, respond: RespondConfig | None = None, **changes: Any) -> StateDatabase:
+def open_state(
+    directory: Path, respond: RespondConfig | None = None, *, upgrade: bool = False, **changes: Any
+) -> StateDatabase:
     state = StateDatabase(StateConfig(url=state_url(directory), **changes), respond)
-    state.create_schema()
+    state.create_schema(upgrade=upgrade)
     return state
+
+
+@contextlib.contextmanager
+def locked(directory: Path) -> Iterator[Callable[[], None]]:
+    """Another process is in a transaction that writes, until the returned function is called."""
+    engine = open_engine(StateConfig(url=state_url(directory)))
+    with engine.connect() as connection:
+        yield connection.begin().rollback
+    engine.dispose()
 
 
 def paging_to(url: str, **changes: Any) -> RespondConfig:

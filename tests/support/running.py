@@ -74,7 +74,9 @@ class Running:
         control_port: int,
         env: dict[str, str] | None = None,
         preexec: Callable[[], None] | None = None,
+        arguments: tuple[str, ...] = (),
     ) -> None:
+        self._arguments = arguments
         self.folder = folder
         self._preexec = preexec
         self.control = f"http://127.0.0.1:{control_port}"
@@ -84,7 +86,7 @@ class Running:
 
     def _spawn(self) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
-            [PROGRAM, "run", "--config", "auditfuse.toml"],
+            [PROGRAM, "run", "--config", "auditfuse.toml", *self._arguments],
             cwd=self.folder,
             stdout=self._log,
             stderr=self._log,

@@ -2,7 +2,6 @@
 
 import contextlib
 import functools
-import hashlib
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -10,12 +9,13 @@ from typing import Any
 import httpx
 import msgspec
 from support.incident import NOW_MS, seal_findings, story_state, story_store
-from support.killswitch import FakeControl, running_switch
+from support.killswitch import FakeControl, people_tokens, running_switch
 from support.respond import state_url
 
 from pipeline.audit.store import Store
 from pipeline.control_app import ControlApp, build_control_app
 from pipeline.killswitch.switch import KillSwitch
+from pipeline.redact.reasons import Redact
 from pipeline.respond import inquiry
 from pipeline.respond.companion import Companion
 from pipeline.respond.config import RespondConfig
@@ -24,12 +24,10 @@ from pipeline.respond.links import Links
 from pipeline.respond.messages import Outbox
 from pipeline.respond.state import StateConfig, StateDatabase
 from pipeline.web.key import subkey
-from pipeline.web.orders import Redact
 from pipeline.web.site import Site
 from schemas.finding import FindingRow
 
 KEY = bytes(32)
-PEOPLE = {"vera": "viewer", "rita": "responder", "aldo": "approver", "abel": "approver", "bot": "agent"}
 ORIGIN = "http://testserver"
 
 
@@ -112,10 +110,6 @@ def stand(
     if store is None:
         store = story_store(folder / "store")
         seal_findings(state, store, config)
-    known = [
-        {"name": name, "role": role, "sha256": hashlib.sha256(f"{name}-token".encode()).hexdigest()}
-        for name, role in PEOPLE.items()
-    ]
     companion = Companion(
         functools.partial(look_once, store),
         state,
@@ -123,7 +117,7 @@ def stand(
         now_ms=clock,
     )
     companion.start()
-    options: dict[str, Any] = {"tokens": known} if tokens else {}
+    options: dict[str, Any] = {"tokens": people_tokens()} if tokens else {}
     with running_switch(folder / "journal", control, now_ms=clock, **options) as switch:
         site = Site(
             switch,

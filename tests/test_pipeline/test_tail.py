@@ -105,6 +105,24 @@ def test_a_partition_whose_first_entry_is_still_to_come_is_waited_for(tmp_path: 
     assert (TOPIC_ID, 1) in tail.gone(START_MS + GONE_AFTER_MS + 1), "but not for ever"
 
 
+def test_a_topic_that_was_made_anew_holds_no_minute_back(tmp_path: Path) -> None:
+    """Its partitions speak no more: without this everybody waited for them for a quarter of an hour."""
+    store = Store(tmp_path)
+    sealed(store, 5)
+    anew = (f"{TOPIC_ID.rpartition('.')[0]}.{'e' * 32}", 0)
+    other = (f"other.{'f' * 32}", 0)
+    tail = opened(store)
+    begun_ms = START_MS + 60_000
+    for key in (anew, other):
+        PartitionWriter.claim(store, *key, writer_id="next", now_ms=lambda: begun_ms)
+    tail.discover(begun_ms)
+    assert tail.gone(begun_ms) == [KEY]
+    assert set(tail.alive(begun_ms)) == {anew, other}
+    PartitionWriter.claim(store, *KEY, writer_id="back", now_ms=lambda: begun_ms + 1)
+    list(tail.fresh({}))
+    assert KEY in tail.alive(begun_ms), "two clusters with topics of one name: it speaks again"
+
+
 def test_a_partition_that_comes_back_is_waited_for_before_the_rows_read_with_it(tmp_path: Path) -> None:
     store = Store(tmp_path)
     sealed(store, 5)

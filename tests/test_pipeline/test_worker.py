@@ -83,6 +83,8 @@ class Rig:
     def __init__(self, root: Path, topic: ListedTopic, **options: Any) -> None:
         self.store = Store(root)
         self.topic = topic
+        self.ahead_ms = 0
+        """By how much the wall clock of this host is set wrong."""
         self.gate = asyncio.Event()
         self.gate.set()
         self.worker = Worker(
@@ -93,7 +95,7 @@ class Rig:
                 on_sealed=lambda *_: None,
                 worker=WorkerConfig(processes=0, retry_interval_s=0.01, **options),
                 store=StoreConfig(path=root, seal_interval_ms=5),
-                now_ms=system_now_ms,
+                now_ms=lambda: system_now_ms() + self.ahead_ms,
             ),
             claim=self.claim,
         )
@@ -146,6 +148,21 @@ async def test_a_stop_seals_what_was_read(tmp_path: Path) -> None:
         await until(lambda: rig.topic.position == 50, "everything is read")
     assert rig.offsets() == list(range(50))
     assert rig.topic.committed == {0: 50}
+
+
+async def test_an_idle_partition_says_no_more_than_is_so_though_the_clock_is_set_ahead(
+    tmp_path: Path,
+) -> None:
+    rig = Rig(tmp_path, ListedTopic(5), idle_interval_ms=1)
+    rig.ahead_ms = 3_600_000
+
+    def idles() -> list[int | None]:
+        entries = PartitionLog.open(rig.store, TOPIC_ID, 0).entries_after(-1)
+        return [entry.idle_until_ms for entry in entries if entry.kind == "idle"]
+
+    async with rig.running():
+        await until(lambda: bool(idles()), "an idle entry")
+    assert all(one is not None and one <= system_now_ms() for one in idles())
 
 
 async def test_a_slow_store_pauses_the_topic_and_bounds_memory(tmp_path: Path) -> None:

@@ -130,6 +130,63 @@ async def test_a_consumer_that_stands_still_is_made_anew(topics, name):
         assert reader.revoked == [[0]]
 
 
+@pytest.mark.kafka_apache
+async def test_a_consumer_that_fetches_no_more_is_made_anew_though_it_is_a_member(topics, name):
+    """As aiokafka's known defects look from outside: it beats, owns its partitions, and brings nothing."""
+    await topics.create(name)
+    await produce(topics.broker.bootstrap, name, [b"%d" % i for i in range(5)])
+    config = topics.broker.config(stall_timeout_s=0.5)
+    async with Reader(KafkaConsumer(config, name)) as reader:
+        await reader.until(5)
+        reader.consumer._consumer._fetcher._fetch_task.cancel()
+        await produce(topics.broker.bootstrap, name, [b"5"])
+        assert [m.offset for m in await reader.until(6)] == list(range(6))
+        assert reader.consumer.restarts == 1
+
+
+@pytest.mark.kafka_apache
+async def test_a_static_member_that_is_back_in_time_moves_no_partition(topics, name):
+    await topics.create(name, 4)
+    group = topics.broker.config().group_id
+
+    def member(instance):
+        return Reader(KafkaConsumer(topics.broker.config(group_id=group, group_instance_id=instance), name))
+
+    async with member("one") as one, member("two") as two:
+        await until_shared([one, two], 4)
+        before, assigned, revoked = set(one.owned), len(two.assigned), len(two.revoked)
+        await one.__aexit__()
+        async with member("one") as again:
+            await again.until_assigned(before)
+            await produce(topics.broker.bootstrap, name, [b"x"] * 40)
+            while sum(map(len, (again.got | two.got).values())) < 40:
+                await asyncio.gather(again.poll(), two.poll())
+        assert (len(two.assigned), len(two.revoked)) == (assigned, revoked), "the other has kept its own"
+        assert set(again.got) <= before
+
+
+async def until_shared(readers, partitions):
+    """Poll until all partitions are owned, some by each."""
+    for _ in range(300):
+        owned = [reader.owned for reader in readers]
+        if all(owned) and len(set().union(*owned)) == sum(map(len, owned)) == partitions:
+            return
+        await asyncio.gather(*(reader.poll(max_messages=1) for reader in readers))
+    raise AssertionError([reader.owned for reader in readers])
+
+
+@pytest.mark.kafka_apache
+async def test_a_stop_while_a_fetch_waits_after_an_error_cancels_nobody(topics, name):
+    """aiokafka's stop() raised the fetch's CancelledError: the process took it for its own and ended."""
+    await topics.create(name)
+    await produce(topics.broker.bootstrap, name, [b"x"])
+    async with Reader(topics.consumer(name)) as reader:
+        await reader.until(1)
+        inner = reader.consumer._consumer
+        inner._fetcher._pending_tasks.add(asyncio.create_task(asyncio.sleep(60)))
+    assert not any(one.connected() for one in inner._client._conns.values()), "it is disconnected too"
+
+
 async def test_no_broker_is_an_error_that_names_the_address(name):
     config = KafkaConfig(bootstrap_servers="127.0.0.1:1")
     with pytest.raises(TopicError, match=r"127\.0\.0\.1:1 does not answer"):

@@ -14,6 +14,8 @@ from auditfuse_client.status import Status
 
 MAX_NAME_CHARS = 512
 TOKEN_VARIABLE = "AUDITFUSE_TOKEN"  # noqa: S105 (a variable's name)
+DRILL_ENVIRONMENT = "auditfuse-drill"
+DRILL_PREFIX = "drill-"
 
 
 class Face:
@@ -25,7 +27,8 @@ class Face:
     throttle, or raises. `stream`: whether changes are pushed; without it they come with the next renewal.
     `ca` is a file of certificates to trust, `tls` a whole context instead. `plain_http` sends the token
     unencrypted beyond this machine. `first_wait_s`: how long checks wait for the first answer after the
-    start. `timeout_s`: of one call.
+    start. `timeout_s`: of one call. `drill`: it takes part in drills only, as agent `drill-AGENT` in the
+    environment of drills; trips of real agents do not cover it, so let it guard nothing real.
     Raises ValueError for options that cannot work; never because the server is away.
     """
 
@@ -45,10 +48,13 @@ class Face:
         plain_http: bool = False,
         first_wait_s: float = 2.0,
         timeout_s: float = 2.5,
+        drill: bool = False,
     ) -> None:
-        me = Identity(agent, environment or None, version or None)
         if not agent.strip():
             raise ValueError("agent must say who is asking")
+        if drill:
+            agent, environment = DRILL_PREFIX + agent.removeprefix(DRILL_PREFIX), DRILL_ENVIRONMENT
+        me = Identity(agent, environment or None, version or None)
         if any(len(name.encode().decode()) > MAX_NAME_CHARS for name in me.named().values()):
             raise ValueError(f"agent, environment and version have at most {MAX_NAME_CHARS} characters")
         if reads not in {"allow", "deny"} or throttled not in {"wait", "raise"}:

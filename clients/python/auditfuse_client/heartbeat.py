@@ -129,14 +129,17 @@ class Heartbeat:
         self._calling.close()
 
     def _renew(self) -> float:
+        """Renew once; the seconds until the next time: none where this brought trips to acknowledge."""
         grant, sent_s = calls.renew(self._calling, self.asked(), self._clock, self._timeout_s)
         with self._lock:
+            enforced = set(self.view.trips)
             self._enforce(self.view.lease.after_grant(grant, sent_s))
+            is_new = bool(set(self.view.trips) - enforced)
         self._retry_s_max = grant.renew_s
         if self.last_error is not None:
             self.last_error = None
             log.warning("the kill switch is heard again")
-        return grant.renew_s
+        return 0.0 if is_new else grant.renew_s
 
     def _follow_on(self) -> None:
         retry_s = FIRST_RETRY_S

@@ -38,6 +38,16 @@ class Holds:
         }
         return True
 
+    @property
+    def any(self) -> bool:
+        """Whether any is in force, as of the last look."""
+        return bool(self._matchers)
+
+    @property
+    def ids(self) -> list[str]:
+        """Those in force, as of the last look."""
+        return list(self._matchers)
+
     def mask(self, topic_id: str, table: Table) -> Mask:
         """The rows that a hold keeps."""
         kept = np.zeros(table.num_rows, np.bool_)

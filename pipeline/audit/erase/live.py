@@ -1,10 +1,13 @@
 """Reading a partition's live segments while others replace them."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
 
-from pipeline.audit.arrow import Table, pc
+from pipeline.audit.arrow import ParquetFile, Table, pc
 from pipeline.audit.log import PartitionLog
 from pipeline.audit.segment import open_parquet
+
+_T = TypeVar("_T")
 
 
 def live_tables(log: PartitionLog, columns: Sequence[str]) -> Iterator[Table]:
@@ -26,4 +29,26 @@ def live_tables(log: PartitionLog, columns: Sequence[str]) -> Iterator[Table]:
                 raise
             continue
         yield table.filter(pc.greater_equal(table.column("offset"), low)) if ref.start < low else table
+        low = ref.end
+
+
+def each_live(log: PartitionLog, read: Callable[[str, ParquetFile], Iterator[_T]]) -> Iterator[_T]:
+    """What `read` (name, file) gives of every live segment, in order. Of a segment that is replaced while it
+    is read, some comes again.
+
+    Raises FileNotFoundError where a segment is missing that nothing replaced.
+    """
+    low, end = 0, log.refresh().end
+    while low < end:
+        ref = next((ref for ref in log.state.live.values() if ref.end > low), None)
+        if ref is None:
+            return
+        try:
+            with log.store.open_segment(log.topic_id, log.partition, ref.name) as source:
+                yield from read(ref.name, open_parquet(source))
+        except FileNotFoundError:
+            before = log.state.next_n
+            if log.refresh().next_n == before:
+                raise
+            continue
         low = ref.end

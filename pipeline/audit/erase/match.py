@@ -112,6 +112,8 @@ class Matcher:
             terms.append(happened >= scope.from_ms)
         if scope.to_ms is not None:
             terms.append(happened < scope.to_ms)
+        if scope.stored_from_ms is not None:
+            terms.append(stored >= scope.stored_from_ms)
         if scope.stored_before_ms is not None:
             terms.append(stored < scope.stored_before_ms)
         return pl.all_horizontal(terms).fill_null(value=False).alias("in_scope")

@@ -82,8 +82,10 @@ class PartitionEraser:
             self._seen.add(ref.name)
             for span in [span for span in standing if ref.start <= span[0] and span[1] <= ref.end]:
                 del standing[span]  # compacted after it was looked at: what stays of it is counted once
-            standing[ref.start, ref.end] = replace(count, rows=0, payloads=0, agents=Counter())
-            total.add(Count(count.rows, count.payloads, agents=count.agents))
+            standing[ref.start, ref.end] = replace(
+                count, rows=0, payloads=0, payload_bytes=0, agents=Counter()
+            )
+            total.add(Count(count.rows, count.payloads, count.payload_bytes, agents=count.agents))
         for count in standing.values():
             total.add(count)
         return total

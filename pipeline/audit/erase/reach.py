@@ -14,7 +14,7 @@ from pipeline.audit.catalog import Catalog
 from pipeline.audit.erase.scope import Predicate
 from pipeline.audit.erase.texts import Texts
 from pipeline.audit.log import PartitionLog
-from pipeline.audit.store import Store
+from pipeline.audit.store import FINDINGS, Store
 from pipeline.clock import NowMs
 from pipeline.errors import AuditfuseError
 
@@ -68,12 +68,13 @@ class Copies:
         return reached
 
     def erase(self, predicate: Predicate, looked_for: Needles | None, *, automatic: bool) -> Reached:
-        """Erase what can be, and list what cannot. `automatic`: by a retention rule, which concerns rows of
-        an age: raw input and the detectors' memory have an age of their own. Running detectors start anew
-        by themselves once the completion is sealed."""
+        """Erase what can be, and list what cannot. `automatic`: by a rule, which concerns rows of an age: raw
+        input and the detectors' memory have an age of their own, and what the state database holds goes with
+        the findings. Running detectors start anew by themselves once the completion is sealed."""
         reached = Reached()
         self._empty_staging(reached)
-        self._state(predicate, looked_for, reached, erase=True)
+        if not automatic or predicate.scope.topic == FINDINGS:
+            self._state(predicate, looked_for, reached, erase=True)
         if not automatic:
             self._forget_snapshots(reached)
             self._tell_of_topics(predicate, reached, erase=True)
@@ -131,11 +132,18 @@ class Copies:
                 time.sleep(0.2)
 
     def _forget_snapshots(self, reached: Reached) -> None:
+        from pipeline.signals_topic.snapshot_folder import drop_all
+
         snapshots = sorted((self._store.cache_dir / "snapshots").glob("detect-*"))
         for path in snapshots:
             durable.remove(path)
-        if snapshots:
-            reached.done.append(f"{len(snapshots)} detector snapshots deleted; they are made anew")
+        try:
+            number = len(snapshots) + drop_all(self._store)
+        except PermissionError:
+            reached.missed("the storage keeps detector snapshots of shards, until its own rules delete them")
+            number = len(snapshots)
+        if number:
+            reached.done.append(f"{number} detector snapshots deleted; they are made anew")
 
     def _tell_of_topics(self, predicate: Predicate, reached: Reached, *, erase: bool) -> None:
         from pipeline.audit.erase.local_topics import drop_sealed
@@ -157,6 +165,11 @@ class Copies:
             reached.missed(
                 f"dead-letter topic {output.topic}: sizes and HMACs of messages that were no events, "
                 "until its retention ends"
+            )
+        if self._config.redacted.topic is not None:
+            reached.missed(
+                f"redacted topic {self._config.redacted.topic}, and what was read from it: until its "
+                "retention ends"
             )
 
     def _tell_of_declared(self, reached: Reached) -> None:

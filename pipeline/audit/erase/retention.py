@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-import msgspec
 import structlog
 
 from pipeline.audit.erase.config import RetentionRule
@@ -46,7 +45,9 @@ class Retention:
         """Finish what an earlier pass began, then erase what is due. A rule by which nothing is due leaves no
         trace."""
         outcomes = [
-            self._finish(intent) for intent in self._eraser.pending() if intent.automatic and intent.scope
+            self._finish(intent)
+            for intent in self._eraser.pending()
+            if intent.automatic and intent.scope and intent.by == BY
         ]
         for request in self._requests():
             found = self._eraser.survey(request)
@@ -62,7 +63,7 @@ class Retention:
         """A rule that is no longer there erases no further row; what it replaced is still deleted."""
         scope = intent.scope or Scope()
         rule = next((r for r in self._rules if _scope(r, scope.stored_before_ms) == scope), None)
-        request = self._request(rule, intent.what, scope) if rule else _nothing(intent.what, scope)
+        request = self._request(rule, intent.what, scope) if rule else nothing_more(intent.what, scope, BY)
         return self._eraser.resume(request, intent.erasure)
 
     def _requests(self) -> Iterator[Request]:
@@ -96,15 +97,15 @@ def _scope(rule: RetentionRule, stored_before_ms: int | None) -> Scope:
     )
 
 
-def _nothing(what: Erased, scope: Scope) -> Request:
-    everything = msgspec.structs.replace(scope)
+def nothing_more(what: Erased, scope: Scope, by: str) -> Request:
+    """What finishes an erasure by a rule without taking a further row."""
     return Request(
         predicate=Predicate(scope=scope, what=what),
         needles=None,
-        by=BY,
+        by=by,
         reason="",
         automatic=True,
-        unless=(everything,),
+        unless=(scope,),
     )
 
 

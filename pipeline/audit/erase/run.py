@@ -23,7 +23,7 @@ from pipeline.audit.erase.orders import ControlRows
 from pipeline.audit.erase.partition import PartitionEraser
 from pipeline.audit.erase.reach import Copies, Reached
 from pipeline.audit.erase.scope import Predicate
-from pipeline.audit.erase.sieve import Count, Sieve
+from pipeline.audit.erase.sieve import Count, RowChoice, Sieve
 from pipeline.audit.erase.values import Needles
 from pipeline.audit.store import CHECKPOINT, Store
 from pipeline.clock import NowMs
@@ -49,6 +49,8 @@ class Request:
     automatic: bool = False
     unless: tuple[Scope, ...] = ()
     """Retention: scopes that more specific rules decide on."""
+    choice: RowChoice | None = None
+    """Thinning: which of the events in the scope lose their payload."""
 
 
 @dataclass(kw_only=True)
@@ -207,7 +209,8 @@ class Eraser:
 
     def _sieve(self, request: Request) -> Sieve:
         matcher = Matcher(request.predicate.scope, request.needles, unless=request.unless)
-        return Sieve(self._store, matcher, request.predicate.what, by_value=request.needles is not None)
+        by_value = request.needles is not None
+        return Sieve(self._store, matcher, request.predicate.what, by_value=by_value, choice=request.choice)
 
     def _partitions(self, erasure: str) -> Iterator[PartitionEraser]:
         for topic_id, partition in self._store.partitions():

@@ -76,6 +76,10 @@ def scope_text(scope: Scope) -> str:
                 else value
             )
             texts.append(f"{key}={shown}")
+    if scope.stored_from_ms is not None:
+        texts.append(
+            f"stored from {datetime.fromtimestamp(scope.stored_from_ms / 1000, UTC):%Y-%m-%d %H:%M} UTC on"
+        )
     if scope.stored_before_ms is not None:
         texts.append(
             f"stored before {datetime.fromtimestamp(scope.stored_before_ms / 1000, UTC):%Y-%m-%d %H:%M} UTC"

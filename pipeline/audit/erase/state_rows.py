@@ -154,7 +154,7 @@ class _Work:
 def _rows(connection: Connection, query: Select[Any]) -> Iterator[Any]:
     """The rows a few at a time: what was sent over the years must not fill the memory. Rows that are changed
     meanwhile may come again; then there is nothing left in them to change."""
-    for part in connection.execute(query).partitions(_ROWS_AT_ONCE):
+    for part in connection.execute(query, execution_options={"yield_per": _ROWS_AT_ONCE}).partitions():
         yield from part
 
 

@@ -12,7 +12,7 @@ from support.audit import TOPIC_ID, sealed_store
 from support.erase import settings_in, store_of
 from support.proof import KEY, OTHER_KEY, checkpoint_now
 
-from pipeline.cli import main
+from pipeline.cli import run as run_command
 
 TRACE = f"{2:032x}"
 
@@ -42,15 +42,13 @@ Run = Callable[..., Done]
 
 @pytest.fixture
 def auditfuse(folder: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Run:
-    """Run the program's entry point in the folder: a process each would take most of the time to start."""
+    """Run the program in the folder, in this process: a process each would take most of the time to start."""
 
     def run(*arguments: str, code: int = 0) -> Done:
         monkeypatch.chdir(folder)
         monkeypatch.setattr(sys, "argv", ["auditfuse", *arguments])
         capfd.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            main()
-        done = Done(int(ended.value.code or 0), *capfd.readouterr())
+        done = Done(run_command(), *capfd.readouterr())
         assert done.returncode == code, done
         return done
 

@@ -1,23 +1,12 @@
 """An export is checked in its folder alone, and shows every change made to it."""
 
-import gzip
-import hashlib
-import json
-import shutil
-import subprocess
-import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-import duckdb
-import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support.audit import (
     START_MS,
-    TOPIC_ID,
     claim,
     counting_clock,
     dead_letter_row,
@@ -27,44 +16,19 @@ from support.audit import (
     sealed_store,
 )
 from support.erase import erase, settings_in, store_of
+from support.exports import ALL, exported_rows, sql_faults, unpacked, verify_export
 from support.proof import KEY, OTHER_KEY, checkpoint_now
-from support.tamper import reorder, rewrite_rows, segment_paths, set_value
+from support.tamper import rewrite_rows, segment_paths, set_value
 
-from pipeline.audit import chain, merkle
-from pipeline.audit.chain import payload_commitment, row_commitment
-from pipeline.audit.checkpoint.note import SignedNote, sign_note
+from pipeline.audit import merkle
 from pipeline.audit.compact import compact_store
-from pipeline.audit.export.cover import CoverRoot, Part, cover
+from pipeline.audit.export.cover import CoverRoot, cover
 from pipeline.audit.export.run import export
 from pipeline.audit.export.selection import Selection
 from pipeline.audit.proof.checkpointed import NotCheckpointed
 from pipeline.audit.proof.find import NoSuchRow
 from pipeline.audit.store import Store, StoreConfig
 from pipeline.errors import ConfigError, StoreError
-
-ALL = Selection(from_ms=START_MS, to_ms=START_MS + 3_600_000)
-
-
-@pytest.fixture(scope="module")
-def checkpointed(tmp_path_factory: pytest.TempPathFactory) -> Store:
-    store = sealed_store(tmp_path_factory.mktemp("store"), segments=10, rows=6, partitions=2)
-    checkpoint_now(store, batch_leaves=4)
-    return store
-
-
-def verify_export(folder: Path, key: object = KEY.public) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-I", folder / "verify_export.py", str(key)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-
-def sql_faults(folder: Path, monkeypatch: pytest.MonkeyPatch) -> list[tuple[object, ...]]:
-    monkeypatch.chdir(folder)
-    with duckdb.connect() as connection:
-        return connection.execute((folder / "verify.sql").read_text()).fetchall()
 
 
 def test_an_export_of_everything_holds(checkpointed: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -146,179 +110,6 @@ def test_an_export_after_compaction_is_the_same_but_for_the_checkpoint(tmp_path:
     parquet = {name for name in before if name.endswith(".parquet")} | {"manifest.json"}
     assert before.keys() == after.keys()
     assert {name for name in before if before[name] != after[name]} <= parquet
-
-
-def first(folder: Path, pattern: str) -> Path:
-    return min(folder.glob(pattern))
-
-
-def unpacked(path: Path) -> bytes:
-    content = path.read_bytes()
-    return gzip.decompress(content) if path.suffix == ".gz" else content
-
-
-def exported_rows(folder: Path) -> list[dict[str, Any]]:
-    tables = [pq.read_table(path) for path in sorted((folder / "rows" / "events").glob("*.parquet"))]
-    return [row for table in tables for row in table.to_pylist()]
-
-
-def in_gzip(pattern: str, before: bytes, after: bytes) -> Callable[[Path], None]:
-    def do(folder: Path) -> None:
-        path = first(folder, pattern)
-        content = gzip.decompress(path.read_bytes())
-        assert before in content
-        path.write_bytes(gzip.compress(content.replace(before, after, 1)))
-
-    return do
-
-
-def in_text(pattern: str, before: bytes, after: bytes) -> Callable[[Path], None]:
-    def do(folder: Path) -> None:
-        path = first(folder, pattern)
-        assert before in path.read_bytes()
-        path.write_bytes(path.read_bytes().replace(before, after, 1))
-
-    return do
-
-
-def drop_line(pattern: str, text: bytes) -> Callable[[Path], None]:
-    def do(folder: Path) -> None:
-        path = first(folder, pattern)
-        packed = path.suffix == ".gz"
-        lines = unpacked(path).splitlines(keepends=True)
-        del lines[next(i for i, line in enumerate(lines) if text in line)]
-        path.write_bytes(gzip.compress(b"".join(lines)) if packed else b"".join(lines))
-
-    return do
-
-
-def recommit(folder: Path) -> None:
-    """Edit a row and give it the commitment of what it says now."""
-    path = first(folder, PROOFS)
-    lines = gzip.decompress(path.read_bytes()).splitlines()
-    row = json.loads(lines[3])
-    row["payload"] = row["payload"].replace("paid", "void")
-    cp = payload_commitment(bytes.fromhex(row["salt_p"]), row["payload"].encode())
-    row["c"] = row_commitment(bytes.fromhex(row["salt_m"]), row["meta"].encode(), cp).hex()
-    lines[3] = json.dumps(row, ensure_ascii=False, separators=(",", ":")).encode()
-    path.write_bytes(gzip.compress(b"\n".join(lines) + b"\n"))
-
-
-def reseal(folder: Path) -> tuple[bytes, bytes]:
-    """And give the log entry the root of what is there now. The hashes of the entry before and after."""
-    recommit(folder)
-    whole = CoverRoot()
-    for line in gzip.decompress(first(folder, PROOFS).read_bytes()).splitlines()[1:7]:
-        row = json.loads(line)
-        data = chain.leaf(row["offset"], row["item"], bytes.fromhex(row["c"]))
-        whole.add(Part(1, merkle.leaf_hash(data)))
-    path = first(folder, LOG)
-    before = path.read_bytes().splitlines()[0]
-    root = json.loads(before)["segment"]["merkle_root"].encode()
-    after = before.replace(root, whole.root().hex().encode())
-    path.write_bytes(path.read_bytes().replace(before, after))
-    return before, after
-
-
-def reseal_and_relist(folder: Path) -> None:
-    """And give the tree the hash of that entry."""
-    before, after = (hashlib.sha256(entry).hexdigest().encode() for entry in reseal(folder))
-    in_gzip(TREE, before, after)(folder)
-
-
-def other_key(folder: Path) -> None:
-    """The checkpoint is signed anew by whoever made the folder."""
-    path = first(folder, "checkpoints/*.note")
-    path.write_bytes(sign_note(SignedNote.parse(path.read_bytes()).text, [OTHER_KEY]).encode())
-
-
-PROOFS, LOG, TREE = "proofs/agent*.gz", "log/agent*.ndjson", "checkpoints/tree.ndjson.gz"
-ATTACKS: dict[str, Callable[[Path], Any]] = {
-    "edit payload": in_gzip(PROOFS, b"paid", b"void"),
-    "edit payload and commitment": recommit,
-    "edit payload, commitment and entry": reseal,
-    "edit payload, commitment, entry and leaf": reseal_and_relist,
-    "edit meta": in_gzip(PROOFS, b"svc-invoice", b"svc-payroll"),
-    "edit offset": in_gzip(PROOFS, b'{"offset":1,', b'{"offset":2,'),
-    "drop a row": drop_line(PROOFS, b'"offset":2,'),
-    "drop a segment's proof": drop_line(PROOFS, b'"segment":2'),
-    "edit an entry": in_text(LOG, b'"rows":6', b'"rows":7'),
-    "drop an entry": drop_line(LOG, b'"n":3'),
-    "drop a leaf": drop_line(TREE, b'"n":2'),
-    "edit a leaf": in_gzip(TREE, b'"n":2', b'"n":9'),
-    "edit a subtree": in_gzip(TREE, b'"hash":"', b'"hash":"0'),
-    "add a partition that no log has": lambda folder: shutil.copy(
-        first(folder, PROOFS), folder / "proofs" / "agent-events.other-0.ndjson.gz"
-    ),
-    "edit the size": in_text("checkpoints/*.note", b"trail.example\n2", b"trail.example\n3"),
-    "sign anew": other_key,
-}
-
-
-@pytest.mark.parametrize("name", ATTACKS)
-def test_a_change_of_the_folder_is_found(checkpointed: Store, tmp_path: Path, name: str):
-    """Also by someone who makes the manifest fit."""
-    out = tmp_path / "out"
-    export(checkpointed, ALL, out, [KEY.public])
-    ATTACKS[name](out)
-    manifest = json.loads((out / "manifest.json").read_bytes())
-    for path in out.rglob("*.*"):
-        if path.is_file() and path.name != "manifest.json":
-            facts = {"sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
-            manifest["files"][str(path.relative_to(out))] = facts
-    (out / "manifest.json").write_text(json.dumps(manifest))
-    done = verify_export(out)
-    assert done.returncode == 1, done.stdout
-    assert "NOT proved" in done.stdout and "Traceback" not in done.stderr, done.stderr
-    if name in ("edit payload", "edit meta"):
-        assert "/0 offset " in done.stdout and done.stdout.count("NOT proved") == 1
-
-
-def test_a_damaged_file_is_named(checkpointed: Store, tmp_path: Path):
-    out = tmp_path / "out"
-    export(checkpointed, ALL, out, [KEY.public])
-    (out / "README.md").write_text("All is well.")
-    (out / "verify.sql").unlink()
-    (out / "more.txt").write_text("")
-    told = verify_export(out).stdout
-    for text in ("README.md is not the file", "verify.sql is missing", "more.txt is not listed"):
-        assert text in told
-
-
-@pytest.mark.parametrize(
-    ("column", "value", "fault"),
-    [
-        ("payload", "{}", "the row is not the one that its proof is of"),
-        ("salt_m", b"0" * 16, "the row is not the one that its proof is of"),
-        ("agent_id", "another", "a typed column differs from the record"),
-        ("offset", 99, "the proof has no row"),
-    ],
-)
-def test_sql_finds_a_row_that_is_not_its_proofs(
-    checkpointed: Store,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    column: str,
-    value: object,
-    fault: str,
-):
-    out = tmp_path / "out"
-    export(checkpointed, ALL, out, [KEY.public])
-    path = next(out.glob("rows/events/*-1.parquet"))
-    rewrite_rows(path, set_value(column, 3, value))
-    faults = sql_faults(out, monkeypatch)
-    assert (f"{TOPIC_ID}-1", 3, 0, fault) in faults
-    assert {row[0] for row in faults} == {f"{TOPIC_ID}-1"}
-
-
-def test_sql_finds_a_row_that_stands_twice(
-    checkpointed: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
-    out = tmp_path / "out"
-    export(checkpointed, ALL, out, [KEY.public])
-    path = first(out, "rows/events/*.parquet")
-    rewrite_rows(path, reorder([0, 1, 1, *range(2, 60)]))
-    assert sql_faults(out, monkeypatch) == [(path.stem, 1, 0, "the row stands more than once")] * 2
 
 
 def test_what_cannot_be_exported_leaves_nothing_behind(checkpointed: Store, tmp_path: Path):

@@ -21,7 +21,9 @@ from pipeline.audit.writer import new_writer_id
 from pipeline.clock import system_now_ms
 from pipeline.config import load_config
 from pipeline.errors import ConfigError
-from pipeline.publish import BATCH_ROWS, Publisher
+from pipeline.publish.dead_letters import DeadLetters
+from pipeline.publish.publisher import Publisher
+from pipeline.publish.sealed import BATCH_ROWS
 from pipeline.respond.state import StateConfig, StateDatabase
 from pipeline.topics.base import Message, Producer
 
@@ -54,7 +56,9 @@ async def publish(store: Store, state: StateDatabase, producer: Callable[[], Pro
     """Publish what is sealed now, as a process that stops at once."""
     everything_sealed = asyncio.Event()
     everything_sealed.set()
-    await Publisher(store, state, "output", producer).run(everything_sealed)
+    await Publisher("dead-letter topic", store, state, DeadLetters(), "output", producer).run(
+        everything_sealed
+    )
 
 
 async def read(topics: Topics, name: str, count: int) -> list[Message]:
@@ -145,7 +149,10 @@ async def test_another_topic_begins_anew(tmp_path, store, state, name):
     await publish(store, state, lambda: topics.producer(name))
     everything_sealed = asyncio.Event()
     everything_sealed.set()
-    await Publisher(store, state, "another", lambda: topics.producer("another")).run(everything_sealed)
+    another = Publisher(
+        "dead-letter topic", store, state, DeadLetters(), "another", lambda: topics.producer("another")
+    )
+    await another.run(everything_sealed)
     assert by_key(await read(topics, "another", 2)) == wanted
 
 

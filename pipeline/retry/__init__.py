@@ -1,0 +1,1 @@
+"""Dead letters read again: by today's configuration, into a partition of their own."""

@@ -1,0 +1,32 @@
+"""A short form of `make fuzz-input`: mutated messages of every form through the whole pipeline."""
+
+from pathlib import Path
+
+import pytest
+from support.fuzz_input.rounds import drawn, run_round
+from support.fuzz_input.seeds import FORMS, seeds
+
+COUNT = 1_000
+MOST_MB = 1_024
+
+
+@pytest.mark.timeout(300)
+def test_no_message_does_harm_and_each_has_a_row(tmp_path: Path) -> None:
+    found = seeds(7, use_shared=False)
+    assert set(found) == set(FORMS)
+    outcome = run_round(
+        tmp_path / "run", drawn(7, COUNT, found), processes=0, names="off", detectors=["write_burst"]
+    )
+    assert outcome.failure is None, outcome.failure
+    assert outcome.messages == COUNT
+    assert set(outcome.forms) == set(FORMS)
+    assert outcome.bodies > outcome.refused > 0
+    assert outcome.rows >= outcome.stored >= COUNT - outcome.bodies
+    assert 0.1 < outcome.dead_letters / outcome.rows < 0.9, "neither all broken nor all whole"
+    assert outcome.rss_mb < MOST_MB
+
+
+def test_equal_seeds_give_equal_messages() -> None:
+    found = seeds(3, use_shared=False)
+    assert drawn(3, 50, found) == drawn(3, 50, found)
+    assert drawn(3, 50, found) != drawn(4, 50, found)
