@@ -21,7 +21,7 @@ from benchmarks.tamper import count_tamper_cases
 from pipeline import durable
 from pipeline.audit.arrow import pa
 from pipeline.audit.columns import CHAIN_FIELDS, EVENT_COLUMNS, segment_schema, typed_arrays
-from pipeline.audit.segment import ROW_GROUP_ROWS, Footer, write_parquet
+from pipeline.audit.segment import ROW_GROUP_ROWS, SEALED_LEVEL, Footer, write_parquet
 from pipeline.audit.store import Store
 from pipeline.audit.verify import Wanted, verify_store
 from pipeline.audit.writer import PartitionWriter, new_writer_id
@@ -151,7 +151,7 @@ def _write_plain(path: Path, rows: Sequence[Row]) -> None:
         rows=len(rows),
         merkle_root="",
     )
-    durable.write_synced(path, write_parquet(table, footer), 0o440)
+    durable.write_synced(path, write_parquet(table, footer, SEALED_LEVEL), 0o440)
     durable.sync_directory(path.parent)
 
 

@@ -3,9 +3,14 @@
 from pathlib import Path
 
 import pytest
-from support.fuzz_input.rounds import drawn, run_round
+from support.fuzz_input.minimise import defect, preparation
+from support.fuzz_input.rounds import Message, drawn, run_round
 from support.fuzz_input.seeds import FORMS, seeds
 
+from pipeline.keys import Keys
+
+CASES = sorted((Path(__file__).parents[1] / "decode" / "fuzzed").glob("*"))
+"""What once did harm: `<form>.<defect>.<hash>`. None so far."""
 COUNT = 1_000
 MOST_MB = 1_024
 
@@ -30,3 +35,10 @@ def test_equal_seeds_give_equal_messages() -> None:
     found = seeds(3, use_shared=False)
     assert drawn(3, 50, found) == drawn(3, 50, found)
     assert drawn(3, 50, found) != drawn(4, 50, found)
+
+
+def test_what_once_did_harm_does_none(tmp_path: Path) -> None:
+    prepare = preparation(Keys(tmp_path)) if CASES else None
+    for case in CASES:
+        assert prepare is not None
+        assert defect(prepare, Message(case.name.split(".")[0], case.read_bytes(), False)) is None, case.name

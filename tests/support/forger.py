@@ -22,7 +22,15 @@ from pipeline.audit.columns import segment_schema
 from pipeline.audit.entries import Entries
 from pipeline.audit.log import PartitionLog, decode_entry, encode_entry
 from pipeline.audit.merkle import Frontier, checkpoint_leaves
-from pipeline.audit.segment import EventFacts, open_parquet, read_footer, segment_ref, write_parquet
+from pipeline.audit.segment import (
+    KEPT_LEVEL,
+    SEALED_LEVEL,
+    EventFacts,
+    open_parquet,
+    read_footer,
+    segment_ref,
+    write_parquet,
+)
 from pipeline.audit.store import CHECKPOINT, SegmentName, Store
 from schemas.log_entry import ZERO_HASH, Leaves, LogEntry, SegmentRef
 
@@ -108,7 +116,8 @@ class Forger:
             merkle_root=ref.merkle_root,
         )
         table = pa.Table.from_pylist(segment.rows, schema=segment_schema(place[0]))
-        content = write_parquet(table, footer)
+        level = SEALED_LEVEL if footer.kind in ("seal", "append") else KEPT_LEVEL
+        content = write_parquet(table, footer, level)
         facts = EventFacts(old.events, old.min_event_ms, old.max_event_ms, old.max_broker_ms)
         made = segment_ref(footer, content, facts)
         path.unlink()

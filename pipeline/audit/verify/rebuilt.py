@@ -65,10 +65,10 @@ def _object(
     struct: type[msgspec.Struct], prefix: str, places: dict[str, _Column], literals: dict[str, str]
 ) -> Iterator[_Column | str]:
     for i, name in enumerate(struct.__struct_fields__):
-        yield f'{"," if i else "{"}"{name}":'
         path = prefix + name
         if path == "origin.retry_of":
             continue  # the rare record that has it is compared field by field
+        yield f'{"," if i else "{"}"{name}":'
         if name == "origin":
             yield from _object(Origin, "origin.", places, literals)
         else:
