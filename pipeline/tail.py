@@ -147,6 +147,7 @@ class Tail:
     def begin_at(self, ends: Ends) -> None:
         """Let `fresh` go on from these ends."""
         for key, log in self._logs.items():
+            log.refresh()  # another process may have consumed what was not looked for here
             self._read[key] = _last_seal_below(log, ends.get(key, 0))
 
     def is_past(self, key: Key, n: int) -> bool:

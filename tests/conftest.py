@@ -135,6 +135,25 @@ def disk_is_not_waited_for() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(autouse=True)
+def logs_are_as_at_first(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A test that runs a command in this process leaves its logging to no other test."""
+    import structlog
+
+    configure, before = structlog.configure, structlog.get_config()
+    was_configured = structlog.is_configured()
+    monkeypatch.setattr(
+        structlog,
+        "configure",
+        lambda **settings: configure(**settings | {"cache_logger_on_first_use": False}),
+    )
+    yield
+    if was_configured:
+        configure(**before)
+    else:
+        structlog.reset_defaults()
+
+
 @pytest.fixture(scope="session")
 def kafka() -> Iterator[broker.TestBroker]:
     """The broker that all tests share: use topics of your own names on it."""

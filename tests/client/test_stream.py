@@ -78,5 +78,4 @@ def test_a_cut_stream_is_opened_again(stub, start):
     whole = stub.stream
     stub.stream = lambda write: whole(write) if next(turns, None) is None else None
     guard = start()
-    until(lambda: stub.streams == 1)
-    assert guard.status().streaming
+    until(lambda: stub.streams == 1 and guard.status().streaming)

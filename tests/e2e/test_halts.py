@@ -205,6 +205,7 @@ class Member:
         self.server = Running(own, port)
 
 
+@pytest.mark.timeout(300)
 def test_a_member_that_wakes_after_another_took_over_publishes_nothing(
     tmp_path: Path, kafka: TestBroker
 ) -> None:
@@ -220,7 +221,7 @@ def test_a_member_that_wakes_after_another_took_over_publishes_nothing(
         (first_id,) = members - writers(store)
         claimed = {partition: log.state.next_n for partition, log in logs(store).items()}
         first.server.process.send_signal(signal.SIGCONT)
-        wait_until(lambda: writers(store) == members, 60, "the first has joined again")
+        wait_until(lambda: writers(store) == members, 120, "the first has joined again")
         stream.stop()
         wait_until(lambda: sealed_rows(store) >= stream.produced, 60, "all sealed")
         assert second.server.stop() == 0, second.server.log()

@@ -28,6 +28,10 @@ PAST_S = 2.0
 """What a first run comes to, it comes to within this time; where it does not, a new folder does."""
 
 
+IN_TIME = {("link", "idle entry")}
+"""What a partition comes to that was silent for a while: the short form may be over before."""
+
+
 @pytest.fixture(scope="module")
 def launcher() -> Iterator[Launcher]:
     with launching() as launcher:
@@ -74,7 +78,8 @@ def test_killed_at_every_call(
     for kill in KILLS if LONG else sample():
         assert rounds.kill(stage, kill), f"never came to {kill}:\n{stage.log()}"
     assert_known(trace)
-    assert not set(ALWAYS) - traced(trace), "calls that the list names and no run has made"
+    missed = set(ALWAYS) - traced(trace) - by_form(short=IN_TIME, long=set())
+    assert not missed, f"calls that the list names and no run has made: {missed}"
 
     rounds.plan(stage)
     launcher.start(stage.folder, trace=trace)

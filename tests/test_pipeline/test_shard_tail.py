@@ -189,6 +189,21 @@ def test_what_nobody_told_is_found_by_the_sweep_and_not_before(sealed: Sealed) -
     assert len(reader.seen) == before + 1
 
 
+def test_what_another_consumed_before_it_was_looked_for_here_is_in_the_history(sealed: Sealed) -> None:
+    """A member that gets a shard back rebuilds from ends beyond what it has read of the logs."""
+    shard = all_shards(SHARDS)[-1]
+    reader = Reader(sealed.store, shard)
+    reader.now_s += 2 * EVERY_S
+    reader.read()
+    before = dict(reader.ends)
+    sealed.go_on(5)
+    consumed = {KEY: max(entry.segment.end for entry, _ in sealed.told if entry.segment is not None)}
+    history = list(reader.tail.history(after={}, upto=consumed))
+    assert consumed[KEY] > before[KEY]
+    assert sum(batch.signals.height for batch in history) == consumed[KEY]
+    assert not [batch for batch in reader.tail.fresh(consumed) if batch.signals.height]
+
+
 def test_what_was_compacted_since_reads_the_same(sealed: Sealed, tmp_path: Path) -> None:
     """A new member, long after: its shard's history is that of the store."""
     shard = Shard(1, SHARDS)
