@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import psutil
 import pytest
 from support.fuzz_input.minimise import defect, preparation
 from support.fuzz_input.rounds import Message, drawn, run_round
@@ -12,11 +13,13 @@ from pipeline.keys import Keys
 CASES = sorted((Path(__file__).parents[1] / "decode" / "fuzzed").glob("*"))
 """What once did harm: `<form>.<defect>.<hash>`. None so far."""
 COUNT = 1_000
-MOST_MB = 1_024
+MOST_MB = 768
+"""What it may add to the process of the tests, models included."""
 
 
 @pytest.mark.timeout(300)
 def test_no_message_does_harm_and_each_has_a_row(tmp_path: Path) -> None:
+    before_mb = psutil.Process().memory_info().rss >> 20
     found = seeds(7, use_shared=False)
     assert set(found) == set(FORMS)
     outcome = run_round(
@@ -28,7 +31,7 @@ def test_no_message_does_harm_and_each_has_a_row(tmp_path: Path) -> None:
     assert outcome.bodies > outcome.refused > 0
     assert outcome.rows >= outcome.stored >= COUNT - outcome.bodies
     assert 0.1 < outcome.dead_letters / outcome.rows < 0.9, "neither all broken nor all whole"
-    assert outcome.rss_mb < MOST_MB
+    assert outcome.rss_mb - before_mb < MOST_MB
 
 
 def test_equal_seeds_give_equal_messages() -> None:
