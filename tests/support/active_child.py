@@ -6,6 +6,7 @@ It takes the lock once, and asks on and on whether it holds it.
 import sys
 import time
 
+import structlog
 from pydantic import SecretStr
 
 from pipeline.respond import active
@@ -17,6 +18,7 @@ BEAT_S, HELD_S, LEASE_S = 0.2, 2.0, 4.0
 
 
 def main(url: str) -> None:
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))  # as auditfuse has it
     active.BEAT_S, active.HELD_S, active.LEASE_S = BEAT_S, HELD_S, LEASE_S
     lock = ActiveLock(StateConfig(url=SecretStr(url)))
     while not lock.try_acquire():
