@@ -5,10 +5,8 @@ from typing import Any
 
 import msgspec
 
-from pipeline import metrics
 from pipeline.decode.native import FIELDS
-from pipeline.publish.output import Published, SealedRow
-from schemas.log_entry import SegmentRef
+from pipeline.publish.output import OfEvents, Published, SealedRow
 from schemas.record import EventMeta
 
 LEFT_OUT = "auditfuse.payload_left_out"
@@ -30,19 +28,8 @@ class RawPayload(msgspec.Struct):
 _decode_payload = msgspec.json.Decoder(RawPayload).decode
 
 
-class NativeEvents:
+class NativeEvents(OfEvents):
     """Sealed events in the form of `docs/events.md`. The sender's own words are gone, the rest is there."""
-
-    kind = "event"
-    columns = ("meta", "payload")
-    counted = metrics.redacted_published
-
-    def __init__(self, max_message_bytes: int) -> None:
-        self._max_bytes = max_message_bytes
-
-    def may_be_in(self, ref: SegmentRef) -> bool:
-        """Whether a segment has events."""
-        return ref.events > 0
 
     def messages(self, rows: Sequence[SealedRow]) -> Iterator[Published]:
         """One a row, under its identity."""

@@ -9,12 +9,10 @@ import msgspec
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, Span, Status
 
-from pipeline import metrics
 from pipeline.decode.steps import NOT_TOOLS
 from pipeline.publish.native import LEFT_OUT
 from pipeline.publish.otlp_values import add_attribute, add_json_attribute
-from pipeline.publish.output import Published, SealedRow
-from schemas.log_entry import SegmentRef
+from pipeline.publish.output import OfEvents, Published, SealedRow
 from schemas.record import EventMeta, Payload
 
 ROW = "auditfuse.row"
@@ -70,19 +68,8 @@ _decode_meta = msgspec.json.Decoder(EventMeta).decode
 _decode_payload = msgspec.json.Decoder(Payload).decode
 
 
-class OtlpSpans:
+class OtlpSpans(OfEvents):
     """Sealed events as spans, many a message."""
-
-    kind = "event"
-    columns = ("meta", "payload")
-    counted = metrics.redacted_published
-
-    def __init__(self, max_message_bytes: int) -> None:
-        self._max_bytes = max_message_bytes
-
-    def may_be_in(self, ref: SegmentRef) -> bool:
-        """Whether a segment has events."""
-        return ref.events > 0
 
     def messages(self, rows: Sequence[SealedRow]) -> Iterator[Published]:
         """Consecutive rows together, up to a size; a message's key is the identity of its first row."""

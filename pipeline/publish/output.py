@@ -5,6 +5,7 @@ from typing import Any, NamedTuple, Protocol
 
 from prometheus_client import Counter
 
+from pipeline import metrics
 from pipeline.publish.positions import PartitionKey
 from schemas.log_entry import SegmentRef
 
@@ -50,6 +51,21 @@ class Output(Protocol):
     def messages(self, rows: Sequence[SealedRow]) -> Iterator[Published]:
         """The messages of consecutive rows of one partition. Pure."""
         ...
+
+
+class OfEvents:
+    """What outputs of sealed events have in common."""
+
+    kind = "event"
+    columns = ("meta", "payload")
+    counted = metrics.redacted_published
+
+    def __init__(self, max_message_bytes: int) -> None:
+        self._max_bytes = max_message_bytes
+
+    def may_be_in(self, ref: SegmentRef) -> bool:
+        """Whether a segment has events."""
+        return ref.events > 0
 
 
 def row_identity(key: PartitionKey, offset: int, item: int) -> str:

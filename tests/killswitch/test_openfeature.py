@@ -6,29 +6,11 @@ from openfeature.contrib.provider.ofrep import OFREPProvider
 from openfeature.evaluation_context import EvaluationContext
 from openfeature.exception import ErrorCode
 from openfeature.flag_evaluation import Reason
-from support.killswitch import FakeControl, running_switch, served
 
 from schemas.command import Selector
 
 AGENT = EvaluationContext("invoice-agent", {"environment": "prod", "version": "4.2", "tool": "refund"})
 OTHER = EvaluationContext("search-agent", {"environment": "prod"})
-
-
-@pytest.fixture
-def control():
-    return FakeControl()
-
-
-@pytest.fixture
-def switch(tmp_path, control):
-    with running_switch(tmp_path / "journal", control) as switch:
-        yield switch
-
-
-@pytest.fixture
-def server(switch):
-    with served(switch) as server:
-        yield server
 
 
 @pytest.fixture
